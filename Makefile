@@ -1,0 +1,46 @@
+# Every target makes .venv on first use; nothing else needs to be installed by hand.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: setup sweep test test-all check format golden bench constraints clean
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "distmerge needs Python 3.11 or newer; call: make PYTHON=python3.11 ..."; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,zoo]'
+	@touch $(READY)
+
+setup: $(READY)  ## make .venv with the pinned versions
+
+sweep: $(READY)  ## run the main job: jobs/quickstart.yaml on the tiny zoo
+	$(BIN)/python jobs/sweep.py
+
+test: $(READY)  ## the fast suite
+	$(BIN)/python -m pytest -q -m "not slow and not gpu"
+
+test-all: $(READY)  ## everything that this machine can run
+	$(BIN)/python -m pytest -q
+
+check: $(READY)  ## format, lint, layers, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+format: $(READY)  ## rewrite the code in the project's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+golden: $(READY)  ## rewrite tests/golden (commit it alone)
+	DISTMERGE_GOLDEN=write $(BIN)/python -m pytest -q tests/test_golden.py
+
+bench: $(READY)  ## print ratios against the peer or the physical limit
+	$(BIN)/python -m benchmarks
+
+constraints: $(READY)  ## pin what .venv holds, without naming a registry
+	$(BIN)/python -m pip freeze --exclude-editable | grep -vE '@ |^-' | sed -E 's/\+[a-z0-9.]+$$//' > constraints.txt
+
+clean:  ## remove .venv and caches, never results
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info

@@ -1,0 +1,21 @@
+"""Takes checkpoint files; gives state dicts, encoders and heads."""
+
+from distmerge.models.head import Head, load_head, save_head
+from distmerge.models.seeding import address_seed, initialised
+from distmerge.models.state import StateDict, file_digest, load_metadata, load_state, save_state
+from distmerge.models.tower import Encoding, Tower
+
+__all__ = [
+    "Encoding",
+    "Head",
+    "StateDict",
+    "Tower",
+    "address_seed",
+    "file_digest",
+    "initialised",
+    "load_head",
+    "load_metadata",
+    "load_state",
+    "save_head",
+    "save_state",
+]

@@ -1,0 +1,62 @@
+"""Frozen classification heads on image features."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import linear, normalize
+
+from distmerge.errors import CheckpointError, problem_list
+from distmerge.models.state import load_state, save_state
+
+
+@dataclass(frozen=True)
+class Head:
+    """``logits = weight @ normalise(feature - center) + bias``.
+
+    A zero-shot head of CLIP has center 0, bias 0, and rows that are normalised text embeddings
+    times ``exp(logit_scale)``; a prototype head has the mean feature as its center.
+    Source: AdaMerging's ``heads.py``, algorithms.md 1.3.
+    """
+
+    weight: Float[Tensor, "class feature"]
+    bias: Float[Tensor, " class"]
+    center: Float[Tensor, " feature"]
+
+    def __call__(self, features: Float[Tensor, "image feature"]) -> Float[Tensor, "image class"]:
+        """Give the logits of image features that are not normalised."""
+        return linear(normalize(features - self.center, dim=-1), self.weight, self.bias)
+
+    def to(self, device: object) -> "Head":
+        """Give the head on another device."""
+        tensors = (self.weight, self.bias, self.center)
+        return Head(*(tensor.to(device) for tensor in tensors))  # type: ignore[call-overload]  # torch.device or name
+
+
+def load_head(path: Path, *, num_classes: int, feature_dim: int) -> Head:
+    """Give the head in a safetensors file with tensors ``weight``, ``bias`` and ``center``.
+
+    Raises:
+        CheckpointError: a tensor is missing, or its shape does not fit the classes or the tower.
+    """
+    state = load_state(path)
+    expected = {
+        "weight": (num_classes, feature_dim),
+        "bias": (num_classes,),
+        "center": (feature_dim,),
+    }
+    problems = [f"{name}: missing" for name in expected if name not in state] + [
+        f"{name}: got shape {tuple(state[name].shape)}, expected {shape}"
+        for name, shape in expected.items()
+        if name in state and tuple(state[name].shape) != shape
+    ]
+    if problems:
+        title = f"{path}: head for {num_classes} classes of {feature_dim}-d features"
+        raise CheckpointError(problem_list(title, problems))
+    return Head(**{name: state[name].float() for name in expected})
+
+
+def save_head(path: Path, head: Head) -> None:
+    """Write a head that ``load_head`` reads."""
+    save_state(path, {"weight": head.weight, "bias": head.bias, "center": head.center})

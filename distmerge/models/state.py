@@ -1,0 +1,69 @@
+"""State dicts on disk: safetensors in, safetensors out, nothing executed."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from distmerge.errors import CheckpointError
+
+StateDict = dict[str, Tensor]
+
+
+def load_state(path: Path) -> StateDict:
+    """Give the tensors of a safetensors file, on the CPU.
+
+    Raises:
+        CheckpointError: the file is missing or is not safetensors.
+    """
+    try:
+        state: StateDict = load_file(path)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no such checkpoint") from error
+    except (safetensors.SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path}: not a readable safetensors file ({error}); pickled checkpoints are refused, "
+            "since loading them runs code"
+        ) from error
+    return state
+
+
+def load_metadata(path: Path) -> dict[str, str]:
+    """Give the text that was saved beside the tensors.
+
+    Raises:
+        CheckpointError: the file is missing or is not safetensors.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (FileNotFoundError, safetensors.SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from error
+
+
+def save_state(
+    path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write tensors and text to ``path``, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    save_file(tensors, temporary, dict(metadata or {}))
+    temporary.replace(path)
+
+
+def file_digest(path: Path) -> str:
+    """Give 16 hexadecimal digits of the SHA-256 of a file's content.
+
+    Raises:
+        CheckpointError: the file is missing.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no such file") from error

@@ -1,0 +1,51 @@
+"""Takes a study file and overrides; gives frozen, validated configs. Needs neither torch nor Ray."""
+
+from distmerge.spec.hyper import (
+    Choice,
+    Distribution,
+    Frozen,
+    Hyper,
+    IntUniform,
+    LogUniform,
+    Uniform,
+    Value,
+)
+from distmerge.spec.load import load_study
+from distmerge.spec.plan import RunConfig, Stage, digest, run_config, search_space
+from distmerge.spec.study import (
+    ImageCounts,
+    ModelFiles,
+    Pipeline,
+    RayConfig,
+    Study,
+    TaskFiles,
+    ZooModels,
+)
+from distmerge.spec.tower import Preprocess, TowerConfig, load_tower_config
+
+__all__ = [
+    "Choice",
+    "Distribution",
+    "Frozen",
+    "Hyper",
+    "ImageCounts",
+    "IntUniform",
+    "LogUniform",
+    "ModelFiles",
+    "Pipeline",
+    "Preprocess",
+    "RayConfig",
+    "RunConfig",
+    "Stage",
+    "Study",
+    "TaskFiles",
+    "TowerConfig",
+    "Uniform",
+    "Value",
+    "ZooModels",
+    "digest",
+    "load_study",
+    "load_tower_config",
+    "run_config",
+    "search_space",
+]

@@ -1,0 +1,111 @@
+"""A hyperparameter is declared once: its type, default, bounds, search range and meaning.
+
+From a ``Hyper`` alone come YAML validation, the search space, ``distmerge methods NAME`` and the
+Parquet columns.
+"""
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
+
+Value: TypeAlias = bool | int | float | str
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """A real number, drawn evenly from ``[low, high]``."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class LogUniform:
+    """A positive real number, drawn evenly on a logarithmic scale from ``[low, high]``."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class IntUniform:
+    """A whole number, drawn evenly from ``low`` to ``high``, both included."""
+
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of ``values``, each as likely as the others."""
+
+    values: tuple[Value, ...]
+
+
+Distribution: TypeAlias = Uniform | LogUniform | IntUniform | Choice
+
+
+class Hyper(BaseModel):
+    """The hyperparameters of one method; a field with a distribution is searched by default."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+    @classmethod
+    def search_space(cls) -> dict[str, Distribution]:
+        """Give the distribution of every field that declares one."""
+        return {
+            name: mark
+            for name, field in cls.model_fields.items()
+            for mark in field.metadata
+            if isinstance(mark, Distribution)
+        }
+
+
+class Frozen(BaseModel):
+    """A part of a study: immutable, every key known, every number finite."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+DISTRIBUTIONS: dict[str, type[Any]] = {
+    "uniform": Uniform,
+    "log_uniform": LogUniform,
+    "int_uniform": IntUniform,
+    "choice": Choice,
+}
+
+
+def parse_setting(value: object) -> Value | Distribution:
+    """Give what a study's setting means: a fixed value, or a range such as ``{uniform: [0, 1]}``.
+
+    Raises:
+        ValueError: ``value`` is neither, or the range is empty.
+    """
+    if isinstance(value, Value | Distribution):
+        return value
+    if not (isinstance(value, dict) and len(value) == 1):
+        raise ValueError(f"got {value!r}; expected a value or {{uniform: [low, high]}}")
+    kind, bounds = next(iter(value.items()))
+    if kind not in DISTRIBUTIONS:
+        raise ValueError(f"unknown distribution {kind!r}; known: {', '.join(DISTRIBUTIONS)}")
+    if not isinstance(bounds, list) or not bounds:
+        raise ValueError(f"{kind}: got {bounds!r}; expected a list")
+    return Choice(tuple(bounds)) if kind == "choice" else _interval(kind, bounds)
+
+
+def _interval(kind: str, bounds: list[Any]) -> Distribution:
+    number = int if kind == "int_uniform" else (int, float)
+    if len(bounds) != 2 or not all(
+        isinstance(bound, number) and not isinstance(bound, bool) for bound in bounds
+    ):
+        raise ValueError(f"{kind}: got {bounds!r}; expected [low, high]")
+    low, high = bounds
+    if not low < high or (kind == "log_uniform" and low <= 0):
+        raise ValueError(f"{kind}: got {bounds!r}; expected low < high, and low > 0 for logs")
+    interval: Distribution = DISTRIBUTIONS[kind](low, high)
+    return interval

@@ -1,0 +1,147 @@
+"""What a user writes in a study file; one page, one declaration per setting."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
+
+from distmerge.spec.hyper import Distribution, Frozen, Value, parse_setting
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+Setting = Annotated[Any, BeforeValidator(parse_setting)]
+
+
+class TaskFiles(Frozen):
+    """Where one task's model and data lie."""
+
+    name: Name
+    """The task's name; it addresses the task's batches, so renaming changes the draws."""
+    checkpoint: Path
+    """State dict of the fine-tuned tower, safetensors."""
+    head: Path
+    """The frozen head, safetensors (see distmerge.models.head)."""
+    data: Path
+    """Folder with classes.json and ROLE.images.npy / ROLE.labels.npy (see distmerge.tasks)."""
+
+
+class ModelFiles(Frozen):
+    """K models fine-tuned from one base, listed by file."""
+
+    tower: Path
+    """JSON description of the image tower (see distmerge.spec.tower)."""
+    base: Path
+    """State dict of the pretrained tower, safetensors."""
+    tasks: tuple[TaskFiles, ...] = Field(min_length=2)
+    """The tasks to merge."""
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        names = [task.name for task in self.tasks]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"task names appear twice: {', '.join(twice)}")
+        return self
+
+
+class ZooModels(Frozen):
+    """Models that distmerge builds itself, from packages alone."""
+
+    zoo: Literal["tiny"]
+    """Name of the built-in zoo."""
+
+
+class ImageCounts(Frozen):
+    """How many images of each role a task contributes; null means all of them."""
+
+    adapt: PositiveInt | None = None
+    """Unlabelled images that methods learn from."""
+    select: PositiveInt | None = None
+    """Images on which the search compares runs."""
+    report: PositiveInt | None = None
+    """Labelled images that the results table reports."""
+
+
+class Pipeline(Frozen):
+    """Stages run one after the other, each on the model that the one before gives."""
+
+    stages: tuple[str, ...] = Field(min_length=1)
+    """Method names, first to last."""
+    trials: PositiveInt = 1
+    """Runs to spend: the first uses the defaults, the others search."""
+    settings: dict[str, Setting] = Field(default_factory=dict)
+    """`method.field`: a value fixes it, `{uniform: [low, high]}` and the like search it."""
+
+    @property
+    def name(self) -> str:
+        """The stages joined by ``+``; the partition key of the results table."""
+        return "+".join(self.stages)
+
+    def fixed(self) -> dict[str, Value]:
+        """Give the settings with one value."""
+        return {k: v for k, v in self.settings.items() if not isinstance(v, Distribution)}
+
+    def searched(self) -> dict[str, Distribution]:
+        """Give the settings with a range."""
+        return {k: v for k, v in self.settings.items() if isinstance(v, Distribution)}
+
+
+class RayConfig(Frozen):
+    """How the work is laid out on a Ray cluster."""
+
+    actors: PositiveInt | None = None
+    """Task actors; null: one per model, or as many as fit. Several models share an actor."""
+    actor_cpus: PositiveFloat = 1.0
+    """CPU cores of an actor."""
+    actor_gpus: float = Field(default=0.0, ge=0)
+    """GPUs of an actor; a fraction shares one."""
+    trial_cpus: PositiveFloat = 1.0
+    """CPU cores of a trial."""
+    trial_gpus: float = Field(default=0.0, ge=0)
+    """GPUs of a trial; a fraction shares one."""
+    max_concurrent: PositiveInt | None = None
+    """Trials at a time; null: as many as fit."""
+    gradient: Literal["trial", "actors"] = "trial"
+    """Who computes coefficient gradients: the trial itself, or the task actors in parallel."""
+    in_flight: PositiveInt = 2
+    """Feature blocks that an actor may produce ahead of the driver."""
+    max_restarts: int = Field(default=3, ge=0)
+    """How often a lost actor comes back, and a lost call is repeated."""
+    timeout_s: PositiveFloat = 600.0
+    """Longest wait for one answer of a worker; then the run stops and names what is missing."""
+
+
+class Study(Frozen):
+    """A study file."""
+
+    study: Name
+    """Name of the study; the first partition key of the results."""
+    models: ZooModels | ModelFiles
+    """What is merged: `{zoo: tiny}`, or a list of files."""
+    pipelines: tuple[Pipeline, ...] = Field(min_length=1)
+    """What is compared."""
+    seed: int = Field(default=0, ge=0)
+    """Addresses every draw, together with task names and step numbers."""
+    protocol: Literal["disjoint", "transductive"] = "disjoint"
+    """disjoint: adapt, select and report images differ. transductive: adapt on the report images
+    without their labels, as the papers do."""
+    images: ImageCounts = ImageCounts()
+    """How many images of each role."""
+    select: Literal["agreement", "entropy", "accuracy"] = "agreement"
+    """What the search improves on the select images: agreement with the individual models and
+    prediction entropy need no label, accuracy reads the labels of the select images."""
+    sampler: Literal["tpe", "random"] = "tpe"
+    """Optuna's sampler."""
+    storage: str = "results"
+    """Folder or URL of the results dataset."""
+    block: PositiveInt = 128
+    """Images per streamed feature block."""
+    ray: RayConfig | Literal[False] = RayConfig()
+    """Settings of the cluster; false: everything in this process."""
+
+    @model_validator(mode="after")
+    def _pipelines_are_unique(self) -> Self:
+        names = [pipeline.name for pipeline in self.pipelines]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"pipelines appear twice: {', '.join(twice)}")
+        return self

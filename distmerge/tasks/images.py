@@ -1,0 +1,69 @@
+"""Images of one role of one task, with or without labels."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from distmerge.spec import Preprocess
+
+
+@dataclass(frozen=True)
+class Images:
+    """Unlabelled images, read by index. There is no label to leak."""
+
+    pixels: UInt8[np.ndarray, "image height width 3"]
+    digest: str
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def batch(
+        self, indices: Int64[np.ndarray, " batch"], preprocess: Preprocess
+    ) -> Float[Tensor, "batch 3 size size"]:
+        """Give the images at ``indices`` as a tower's input."""
+        return preprocessed(self.pixels[indices], preprocess)
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images with their class numbers."""
+
+    images: Images
+    labels: Int64[np.ndarray, " image"]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def preprocessed(
+    pixels: UInt8[np.ndarray, "batch height width 3"], preprocess: Preprocess
+) -> Float[Tensor, "batch 3 size size"]:
+    """Give pixels scaled to [0, 1], normalised per channel and resized bicubically."""
+    scaled = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 255
+    shape = (1, 3, 1, 1)
+    mean = torch.tensor(preprocess.mean).view(shape)
+    std = torch.tensor(preprocess.std).view(shape)
+    normalised = (scaled - mean) / std
+    size = (preprocess.size, preprocess.size)
+    if normalised.shape[-2:] == size:
+        return normalised
+    return interpolate(normalised, size, mode="bicubic", align_corners=False, antialias=True)
+
+
+def array_digest(*arrays: np.ndarray) -> str:
+    """Give 16 hexadecimal digits that identify the arrays' shapes, types and content."""
+    total = hashlib.sha256()
+    for array in arrays:
+        total.update(f"{array.dtype.str}{array.shape}".encode())
+        total.update(np.ascontiguousarray(array).tobytes())
+    return total.hexdigest()[:16]
+
+
+def image_hashes(pixels: UInt8[np.ndarray, "image height width 3"]) -> set[bytes]:
+    """Give the content hash of every image."""
+    return {hashlib.sha256(image.tobytes()).digest() for image in pixels}

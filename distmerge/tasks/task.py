@@ -1,0 +1,140 @@
+"""One task: its class names, and its images by role."""
+
+import json
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from distmerge.errors import DataError, problem_list
+from distmerge.spec import ImageCounts, TaskFiles
+from distmerge.tasks.images import Images, LabelledImages, array_digest, image_hashes
+
+Role = Literal["adapt", "select", "report"]
+ROLES: tuple[Role, ...] = ("adapt", "select", "report")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A classification task with its three data roles, which are never mixed."""
+
+    name: str
+    classes: tuple[str, ...]
+    adapt: Images
+    select: LabelledImages
+    report: LabelledImages
+
+    def images(self, role: Role) -> Images:
+        """Give the unlabelled images of a role."""
+        if role == "adapt":
+            return self.adapt
+        return self.select.images if role == "select" else self.report.images
+
+
+def load_tasks(
+    files: tuple[TaskFiles, ...], counts: ImageCounts, *, transductive: bool
+) -> tuple[Task, ...]:
+    """Give the tasks whose data lie in ``files``, the first ``counts`` images of every role.
+
+    Args:
+        files: each ``data`` folder holds ``classes.json`` (a list of names), and per role
+            ``ROLE.images.npy`` (uint8, image x height x width x 3) and ``ROLE.labels.npy``
+            (int64; not needed for adapt).
+        counts: how many images of each role; a smaller stock is an error.
+        transductive: adapt on the report images, without their labels.
+
+    Raises:
+        DataError: lists every missing, empty, malformed or overlapping role of every task.
+    """
+    problems: list[str] = []
+    tasks = []
+    for task in files:
+        try:
+            tasks.append(_load_task(task, counts, transductive=transductive))
+        except DataError as error:
+            problems.append(str(error))
+    if problems:
+        raise DataError(problem_list("data of the tasks", problems))
+    return tuple(tasks)
+
+
+def _load_task(files: TaskFiles, counts: ImageCounts, *, transductive: bool) -> Task:
+    place = f"task {files.name}, {files.data}"
+    classes = _classes(place, files.data)
+    select = _labelled(place, files.data, "select", counts.select, len(classes))
+    report = _labelled(place, files.data, "report", counts.report, len(classes))
+    if transductive:
+        adapt = report.images
+    else:
+        pixels = _pixels(place, files.data, "adapt", counts.adapt)
+        adapt = Images(pixels, array_digest(pixels))
+    task = Task(files.name, classes, adapt, select, report)
+    _refuse_overlap(place, task, transductive=transductive)
+    return task
+
+
+def _classes(place: str, folder: Path) -> tuple[str, ...]:
+    try:
+        classes = json.loads((folder / "classes.json").read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise DataError(f"{place}: cannot read classes.json ({error})") from error
+    if not isinstance(classes, list) or len(classes) < 2:
+        raise DataError(f"{place}: classes.json: expected a list of two or more class names")
+    return tuple(str(name) for name in classes)
+
+
+def _array(place: str, path: Path) -> np.ndarray:
+    try:
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{place}: cannot read {path.name} ({error})") from error
+    return array
+
+
+def _pixels(place: str, folder: Path, role: Role, count: int | None) -> np.ndarray:
+    path = folder / f"{role}.images.npy"
+    pixels = _array(place, path)
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[-1] != 3:
+        raise DataError(
+            f"{place}: {path.name}: got {pixels.dtype} {pixels.shape}, "
+            "expected uint8 (image, height, width, 3)"
+        )
+    if not len(pixels) or (count is not None and count > len(pixels)):
+        raise DataError(
+            f"{place}: {path.name} holds {len(pixels)} images, expected at least {count or 1}"
+        )
+    return pixels[:count]
+
+
+def _labelled(
+    place: str, folder: Path, role: Role, count: int | None, num_classes: int
+) -> LabelledImages:
+    pixels = _pixels(place, folder, role, count)
+    path = folder / f"{role}.labels.npy"
+    labels = np.asarray(_array(place, path)[: len(pixels)])
+    if labels.shape != (len(pixels),) or labels.dtype.kind not in "iu":
+        raise DataError(
+            f"{place}: {path.name}: got {labels.dtype} {labels.shape}, "
+            f"expected integers ({len(pixels)},)"
+        )
+    if labels.min() < 0 or labels.max() >= num_classes:
+        raise DataError(
+            f"{place}: {path.name}: labels from {labels.min()} to {labels.max()}, "
+            f"expected 0 to {num_classes - 1} for the {num_classes} names in classes.json"
+        )
+    labels = labels.astype(np.int64)
+    return LabelledImages(Images(pixels, array_digest(pixels, labels)), labels)
+
+
+def _refuse_overlap(place: str, task: Task, *, transductive: bool) -> None:
+    hashes = {role: image_hashes(task.images(role).pixels) for role in ROLES}
+    for one, other in combinations(ROLES, 2):
+        allowed = transductive and (one, other) == ("adapt", "report")
+        shared = len(hashes[one] & hashes[other])
+        if shared and not allowed:
+            raise DataError(
+                f"{place}: {shared} images are in both {one} and {other}; roles must not share "
+                "images (protocol: transductive adapts on the report images on purpose)"
+            )
