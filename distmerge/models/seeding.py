@@ -1,4 +1,4 @@
-"""The one place where torch's layer initialisers, which know only the global generator, are seeded."""
+"""Where torch's layer initialisers, which know only the global generator, are seeded."""
 
 import hashlib
 from collections.abc import Callable

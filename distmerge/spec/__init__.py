@@ -1,4 +1,4 @@
-"""Takes a study file and overrides; gives frozen, validated configs. Needs neither torch nor Ray."""
+"""Takes a study file and overrides; gives frozen, validated configs, without torch or Ray."""
 
 from distmerge.spec.hyper import (
     Choice,
