@@ -5,7 +5,7 @@ Parquet columns.
 """
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
@@ -52,6 +52,9 @@ class Hyper(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
     )
+    role: ClassVar[Literal["merge", "correction"]] = "merge"
+    """A merge makes the multi-task model and stands first; a correction improves what it is given.
+    """
 
     @classmethod
     def search_space(cls) -> dict[str, Distribution]:
@@ -99,12 +102,12 @@ def parse_setting(value: object) -> Value | Distribution:
 
 
 def _interval(kind: str, bounds: list[Any]) -> Distribution:
-    number = int if kind == "int_uniform" else (int, float)
+    number = int if kind == "int_uniform" else float
     if len(bounds) != 2 or not all(
-        isinstance(bound, number) and not isinstance(bound, bool) for bound in bounds
+        isinstance(bound, int | number) and not isinstance(bound, bool) for bound in bounds
     ):
         raise ValueError(f"{kind}: got {bounds!r}; expected [low, high]")
-    low, high = bounds
+    low, high = map(number, bounds)
     if not low < high or (kind == "log_uniform" and low <= 0):
         raise ValueError(f"{kind}: got {bounds!r}; expected low < high, and low > 0 for logs")
     interval: Distribution = DISTRIBUTIONS[kind](low, high)

@@ -80,17 +80,26 @@ def search_space(pipeline: Pipeline, hypers: Mapping[str, type[Hyper]]) -> dict[
 
 def pipeline_problems(pipeline: Pipeline, hypers: Mapping[str, type[Hyper]]) -> Iterator[str]:
     """Yield what is wrong with a pipeline's stages and settings, one line each."""
-    for method in dict.fromkeys(pipeline.stages):
-        if method not in hypers:
-            yield f"stages: unknown method {method!r}; known: {', '.join(sorted(hypers))}"
-        elif pipeline.stages.count(method) > 1:
-            yield f"stages: {method!r} appears twice; a method is run once in a pipeline"
+    yield from _stage_problems(pipeline, hypers)
     for key, setting in pipeline.settings.items():
         method, _, field = key.partition(".")
         if method not in pipeline.stages:
             yield f"settings: {key!r} is for no stage of {pipeline.name}; write METHOD.FIELD"
         elif method in hypers:
             yield from _setting_problems(hypers[method], key, field, setting)
+
+
+def _stage_problems(pipeline: Pipeline, hypers: Mapping[str, type[Hyper]]) -> Iterator[str]:
+    for method in dict.fromkeys(pipeline.stages):
+        if method not in hypers:
+            yield f"stages: unknown method {method!r}; known: {', '.join(sorted(hypers))}"
+        elif pipeline.stages.count(method) > 1:
+            yield f"stages: {method!r} appears twice; a method is run once in a pipeline"
+    known = [method for method in pipeline.stages if method in hypers]
+    for i, method in enumerate(known):
+        if (hypers[method].role == "merge") != (i == 0):
+            place = "cannot follow another method" if i else "cannot stand first: it needs a merge"
+            yield f"stages: {method!r} {place}; a pipeline is one merge, then corrections"
 
 
 def _setting_problems(

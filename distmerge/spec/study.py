@@ -1,7 +1,7 @@
 """What a user writes in a study file; one page, one declaration per setting."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
 
@@ -35,7 +35,7 @@ class ModelFiles(Frozen):
     """The tasks to merge."""
 
     @model_validator(mode="after")
-    def _names_are_unique(self) -> Self:
+    def _names_are_unique(self) -> "ModelFiles":
         names = [task.name for task in self.tasks]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -139,7 +139,7 @@ class Study(Frozen):
     """Settings of the cluster; false: everything in this process."""
 
     @model_validator(mode="after")
-    def _pipelines_are_unique(self) -> Self:
+    def _pipelines_are_unique(self) -> "Study":
         names = [pipeline.name for pipeline in self.pipelines]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

@@ -49,6 +49,11 @@ class TowerConfig(Frozen):
     preprocess: Preprocess
     """The input that the weights were trained with."""
 
+    @property
+    def backbone(self) -> str:
+        """A short name: blocks, width and patch size."""
+        return f"vit-{self.layers}x{self.width}/{self.patch_size}"
+
 
 def load_tower_config(path: Path) -> TowerConfig:
     """Give the tower described in a JSON file.

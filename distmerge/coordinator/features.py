@@ -1,0 +1,135 @@
+"""Facts about fixed models: streamed in blocks, addressed by content, kept on disk."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import safetensors.numpy
+import torch
+from jaxtyping import Float, Float32
+from torch import Tensor
+
+from distmerge.errors import DataError
+from distmerge.methods.contract import PRETRAINED
+from distmerge.spec import digest
+from distmerge.tasks import ROLES, Role
+
+
+class FeatureBlock(NamedTuple):
+    """What a fixed model says about consecutive images; NumPy, so that processes can map it."""
+
+    layers: Float32[np.ndarray, "image layer width"]
+    features: Float32[np.ndarray, "image feature"]
+    logits: Float32[np.ndarray, "image class"]
+    confidence: Float32[np.ndarray, " image"]
+
+
+class FeatureKey(NamedTuple):
+    """Which model looks at which images, by content: equal keys mean equal facts."""
+
+    model: str
+    task: str
+    role: Role
+    digest: str
+
+
+@dataclass(frozen=True)
+class BlockFacts:
+    """Facts as a sequence of blocks; only the asked field is joined."""
+
+    blocks: Sequence[FeatureBlock]
+
+    @property
+    def features(self) -> Float[Tensor, "image feature"]:
+        """Final features, not normalised."""
+        return torch.from_numpy(np.concatenate([block.features for block in self.blocks]))
+
+    @property
+    def logits(self) -> Float[Tensor, "image class"]:
+        """Logits of the task's head."""
+        return torch.from_numpy(np.concatenate([block.logits for block in self.blocks]))
+
+    @property
+    def confidence(self) -> Float[Tensor, " image"]:
+        """Largest softmax probability."""
+        return torch.from_numpy(np.concatenate([block.confidence for block in self.blocks]))
+
+    @property
+    def layers(self) -> Float[Tensor, "image layer width"]:
+        """Class token after every block."""
+        return torch.from_numpy(np.concatenate([block.layers for block in self.blocks]))
+
+
+def feature_keys(
+    tower: str,
+    models: Mapping[str, str],
+    heads: Mapping[str, str],
+    images: Mapping[tuple[str, Role], str],
+) -> tuple[FeatureKey, ...]:
+    """Give the facts that a study needs: each task's own model and the base, on every role.
+
+    Args:
+        tower: digest of the tower's description.
+        models: digest of each model's checkpoint, the base's under ``PRETRAINED``.
+        heads: digest of each task's head.
+        images: digest of each task's images per role.
+    """
+    return tuple(
+        FeatureKey(
+            model,
+            task,
+            role,
+            digest([tower, models[model], heads[task], images[task, role], "float32"]),
+        )
+        for task in heads
+        for model in (task, PRETRAINED)
+        for role in ROLES
+    )
+
+
+class FeatureStore:
+    """The disk tier: one safetensors file per key, whole or not at all."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, key: FeatureKey) -> Path:
+        """Give where the facts of ``key`` lie, or would lie."""
+        return self.root / f"{key.digest}.safetensors"
+
+    def __contains__(self, key: FeatureKey) -> bool:
+        return self.path(key).exists()
+
+    def save(self, key: FeatureKey, blocks: Sequence[FeatureBlock]) -> None:
+        """Write the blocks of ``key`` as one."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        joined = {
+            field: np.concatenate([getattr(block, field) for block in blocks])
+            for field in FeatureBlock._fields
+        }
+        path = self.path(key)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        safetensors.numpy.save_file(joined, temporary)
+        temporary.replace(path)
+
+    def load(self, key: FeatureKey) -> FeatureBlock:
+        """Give all facts of ``key`` as one block.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        try:
+            return FeatureBlock(**safetensors.numpy.load_file(self.path(key)))
+        except (safetensors.SafetensorError, TypeError) as error:
+            raise DataError(
+                f"{self.path(key)}: damaged ({error}); delete it and run again"
+            ) from error
+
+
+def block_ranges(num_images: int, block: int) -> Iterator[range]:
+    """Yield consecutive index ranges of at most ``block`` images."""
+    for start in range(0, num_images, block):
+        yield range(start, min(start + block, num_images))

@@ -1,0 +1,54 @@
+"""The port to the individual models, in this process."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from jaxtyping import Float64
+from torch import Tensor
+
+from distmerge.coordinator.features import BlockFacts, FeatureKey, FeatureStore
+from distmerge.coordinator.worker import TaskWorker, coefficient_gradient
+from distmerge.coordinator.world import Material, Source
+from distmerge.methods.contract import CoefficientGradient, Draw, Facts
+from distmerge.methods.losses import SampleLoss
+from distmerge.tasks import Role
+from distmerge.taskvectors import TaskVectors
+
+
+@dataclass(frozen=True)
+class LocalModels:
+    """Facts from a bank that is already full, gradients in this process, task after task."""
+
+    material: Material
+    vectors: TaskVectors
+    bank: Mapping[FeatureKey, Facts]
+
+    def facts(self, model: str, task: str, role: Role) -> Facts:
+        """Give what ``model`` says about a task's images."""
+        wanted = (model, task, role)
+        return next(facts for key, facts in self.bank.items() if key[:3] == wanted)
+
+    def gradient(
+        self, coefficients: Float64[Tensor, "task segment"], draw: Draw, loss: SampleLoss
+    ) -> CoefficientGradient:
+        """Give the adapt loss of the merged model, summed over tasks in order, and its gradient."""
+        tasks = self.vectors.tasks
+        return coefficient_gradient(self.material, self.vectors, coefficients, draw, loss, tasks)
+
+
+def local_features(
+    source: Source,
+    keys: tuple[FeatureKey, ...],
+    store: FeatureStore,
+    *,
+    block: int,
+    report: Callable[[str], None],
+) -> dict[FeatureKey, Facts]:
+    """Give the facts of all ``keys``; what the store lacks is computed here and kept there."""
+    missing = [key for key in keys if key not in store]
+    worker = TaskWorker(source, sorted({key.model for key in missing})) if missing else None
+    for i, key in enumerate(missing):
+        assert worker is not None
+        report(f"features {i + 1}/{len(missing)}: {key.model} on {key.role} images of {key.task}")
+        store.save(key, list(worker.blocks(key, block)))
+    return {key: BlockFacts((store.load(key),)) for key in keys}

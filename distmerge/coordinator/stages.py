@@ -1,0 +1,98 @@
+"""Run a pipeline's stages, each on the model that the one before gives."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from distmerge.coordinator.optimise import Progress, optimise
+from distmerge.coordinator.world import Material
+from distmerge.methods.contract import (
+    IndividualModels,
+    MergedModel,
+    Scope,
+    implementation,
+)
+from distmerge.spec import RunConfig
+from distmerge.tasks import Images, Role
+from distmerge.taskvectors import TaskVectors
+
+_BATCH = 128  # images per forward without gradients
+
+
+class Merging(NamedTuple):
+    """A finished model and the number of optimiser steps that it took."""
+
+    model: MergedModel
+    steps: int
+
+
+def run_stages(
+    config: RunConfig,
+    material: Material,
+    vectors: TaskVectors,
+    models: IndividualModels,
+    observe: Callable[[Progress], None],
+) -> Merging:
+    """Give the model that the stages of ``config`` lead to, from the pretrained one.
+
+    Raises:
+        DivergenceError: an optimisation diverged.
+    """
+    model = MergedModel.pretrained(material.tower, vectors, material.heads)
+    scope = Scope(
+        models=models,
+        adapt={task.name: task.adapt for task in material.tasks},
+        features=partial(_adapt_features, material),
+        agreement=partial(_adapt_agreement, material, models),
+        seed=config.seed,
+    )
+    steps = 0
+    for stage in config.stages:
+        plan = implementation(stage.method)(stage.hyper, model, scope)
+        for problem in plan.problems:
+            optimise(problem, observe)
+            steps += problem.steps
+        model = plan.result()
+    return Merging(model, steps)
+
+
+def model_features(
+    material: Material, model: MergedModel, images: Images
+) -> Float[Tensor, "image feature"]:
+    """Give the merged tower's features of all images, before any correction."""
+    preprocess = material.config.preprocess
+    chunks = np.split(np.arange(len(images)), range(_BATCH, len(images), _BATCH))
+    return torch.cat([model.tower_features(images.batch(chunk, preprocess)) for chunk in chunks])
+
+
+def model_logits(
+    material: Material, model: MergedModel, task: str, role: Role
+) -> Float[Tensor, "image class"]:
+    """Give the model's logits on all images of a role of a task, on the CPU."""
+    features = model_features(material, model, material.task(task).images(role))
+    with torch.inference_mode():
+        return model.heads[task](model.corrected(features, task)).cpu()
+
+
+def _adapt_features(
+    material: Material, model: MergedModel, task: str
+) -> Float[Tensor, "image feature"]:
+    return model_features(material, model, material.task(task).adapt)
+
+
+def _adapt_agreement(
+    material: Material, models: IndividualModels, model: MergedModel, num_images: int
+) -> float:
+    """Give the share of the first adapt images on which merged and individual models agree."""
+    shares = []
+    for task in material.tasks:
+        own = models.facts(task.name, task.name, "adapt").logits[:num_images].argmax(dim=1)
+        images = task.adapt.batch(np.arange(len(own)), material.config.preprocess)
+        logits = model.logits(images, task.name).cpu()
+        shares.append((logits.argmax(dim=1) == own).float().mean().item())
+    return sum(shares) / len(shares)

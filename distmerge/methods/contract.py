@@ -1,0 +1,199 @@
+"""What methods are given and what they give back."""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from distmerge.methods.losses import SampleLoss
+from distmerge.models import Head, Tower
+from distmerge.tasks import Images, Role
+from distmerge.taskvectors import TaskVectors, merge
+
+PRETRAINED = "pretrained"  # the name of the base wherever a model is named by its task
+
+
+@runtime_checkable
+class Correction(Protocol):
+    """A task's map from merged features to corrected ones."""
+
+    def __call__(self, features: Float[Tensor, "image feature"]) -> Float[Tensor, "image feature"]:
+        """Give the corrected features."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """Give the tensors to save."""
+        ...
+
+
+@dataclass(frozen=True)
+class MergedModel:
+    """One model for all tasks: merged tower weights, the tasks' heads and feature corrections."""
+
+    tower: Tower
+    vectors: TaskVectors
+    heads: Mapping[str, Head]
+    coefficients: Float64[Tensor, "task segment"]
+    weights: Float[Tensor, " parameter"]
+    corrections: Mapping[str, Correction] = field(default_factory=dict)
+
+    @classmethod
+    def pretrained(
+        cls, tower: Tower, vectors: TaskVectors, heads: Mapping[str, Head]
+    ) -> "MergedModel":
+        """Give the base itself: every coefficient is zero."""
+        shape = (len(vectors.tasks), len(vectors.layout.segments))
+        return cls(tower, vectors, heads, torch.zeros(shape, dtype=torch.float64), vectors.base)
+
+    def merged(self, coefficients: Float64[Tensor, "task segment"]) -> "MergedModel":
+        """Give the model whose tower is merged with ``coefficients``."""
+        weights = merge(self.vectors, coefficients)
+        return replace(self, coefficients=coefficients, weights=weights)
+
+    def tower_features(
+        self, images: Float[Tensor, "image channel height width"]
+    ) -> Float[Tensor, "image feature"]:
+        """Give the merged tower's features, before any correction."""
+        named = self.vectors.layout.unflatten(self.weights)
+        with torch.inference_mode():
+            return self.tower.features(named, images.to(self.weights.device))
+
+    def corrected(
+        self, features: Float[Tensor, "image feature"], task: str
+    ) -> Float[Tensor, "image feature"]:
+        """Give the features that the head of ``task`` reads, from the tower's."""
+        return self.corrections[task](features) if task in self.corrections else features
+
+    def features(
+        self, images: Float[Tensor, "image channel height width"], task: str
+    ) -> Float[Tensor, "image feature"]:
+        """Give the features that the head of ``task`` reads."""
+        return self.corrected(self.tower_features(images), task)
+
+    def logits(
+        self, images: Float[Tensor, "image channel height width"], task: str
+    ) -> Float[Tensor, "image class"]:
+        """Give the logits over the classes of ``task``."""
+        with torch.inference_mode():
+            return self.heads[task](self.features(images, task))
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The address of one step's batches: task k gets ``batch_indices(seed, k, step, ...)``."""
+
+    seed: int
+    step: int
+    batch_size: int
+    batches: int
+
+    @property
+    def size(self) -> int:
+        """Images per task."""
+        return self.batch_size * self.batches
+
+
+class CoefficientGradient(NamedTuple):
+    """A loss summed over tasks, and its gradient by the merging coefficients."""
+
+    loss: float
+    values: Float64[Tensor, "task segment"]
+
+
+@runtime_checkable
+class Facts(Protocol):
+    """What a fixed model says about all images of one role of one task, in their order."""
+
+    @property
+    def features(self) -> Float[Tensor, "image feature"]:
+        """Final features, not normalised."""
+        ...
+
+    @property
+    def logits(self) -> Float[Tensor, "image class"]:
+        """Logits of the task's head."""
+        ...
+
+    @property
+    def confidence(self) -> Float[Tensor, " image"]:
+        """Largest softmax probability."""
+        ...
+
+    @property
+    def layers(self) -> Float[Tensor, "image layer width"]:
+        """Class token after every block."""
+        ...
+
+
+@runtime_checkable
+class IndividualModels(Protocol):
+    """The port to the fixed models and to gradients beside the data: local or on Ray."""
+
+    def facts(self, model: str, task: str, role: Role) -> Facts:
+        """Give what ``model`` (a task's name, or ``PRETRAINED``) says about a task's images."""
+        ...
+
+    def gradient(
+        self, coefficients: Float64[Tensor, "task segment"], draw: Draw, loss: SampleLoss
+    ) -> CoefficientGradient:
+        """Give the adapt loss of the merged model and its gradient.
+
+        Per task the loss is ``draw.batches`` times the mean of ``loss`` over the drawn images.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a method may look at: unlabelled adapt images and facts about the fixed models."""
+
+    models: IndividualModels
+    adapt: Mapping[str, Images]
+    features: Callable[[MergedModel, str], Float[Tensor, "image feature"]]
+    agreement: Callable[[MergedModel, int], float]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that the coordinator minimises with Adam.
+
+    ``backward(step)`` gives the loss and leaves gradients in ``parameters``; ``project()`` follows
+    every step; with ``keep="best"`` the parameters with the highest ``score()`` are kept.
+    """
+
+    name: str
+    parameters: tuple[Tensor, ...]
+    steps: int
+    lr: float
+    backward: Callable[[int], float]
+    project: Callable[[], None] = lambda: None
+    keep: Literal["last", "best"] = "last"
+    check_every: int = 10
+    score: Callable[[], float] = lambda: 0.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Problems to solve in order, and the model that their solutions give."""
+
+    problems: tuple[Problem, ...]
+    result: Callable[[], MergedModel]
+
+
+class Build(Protocol):
+    """The entry point of a method's ``stage`` module."""
+
+    def __call__(self, hyper: Any, model: MergedModel, scope: Scope, /) -> Plan:
+        """Plan the stage on top of ``model``."""
+        ...
+
+
+def implementation(name: str) -> Build:
+    """Give the ``build`` function of a method that METHODS lists."""
+    build: Build = importlib.import_module(f"distmerge.methods.{name}.stage").build
+    return build
