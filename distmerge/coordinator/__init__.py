@@ -8,15 +8,19 @@ from distmerge.coordinator.features import (
 )
 from distmerge.coordinator.local import LocalModels, local_features
 from distmerge.coordinator.optimise import Progress, optimise
+from distmerge.coordinator.recipe import correction_bytes, merged_bytes, recipe_bytes
 from distmerge.coordinator.record import blank_record
 from distmerge.coordinator.stages import Merging, model_logits, run_stages
-from distmerge.coordinator.worker import TaskWorker, coefficient_gradient
+from distmerge.coordinator.worker import TaskWorker, WorkerInfo, coefficient_gradient
 from distmerge.coordinator.world import (
     Digests,
     Material,
     Source,
+    checked_device,
     load_material,
     load_vectors,
+    mapped_vectors,
+    placed,
     source_digests,
 )
 
@@ -32,13 +36,20 @@ __all__ = [
     "Progress",
     "Source",
     "TaskWorker",
+    "WorkerInfo",
     "blank_record",
+    "checked_device",
     "coefficient_gradient",
+    "correction_bytes",
     "load_material",
     "load_vectors",
     "local_features",
+    "mapped_vectors",
+    "merged_bytes",
     "model_logits",
     "optimise",
+    "placed",
+    "recipe_bytes",
     "run_stages",
     "source_digests",
 ]

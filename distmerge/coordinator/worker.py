@@ -1,20 +1,37 @@
 """What a worker does, in this process or as an actor: facts of pinned models, and gradients."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 
 from distmerge.coordinator.features import FeatureBlock, FeatureKey, block_ranges
-from distmerge.coordinator.world import Material, Source, load_material
+from distmerge.coordinator.world import (
+    Material,
+    Source,
+    checked_device,
+    load_material,
+    mapped_vectors,
+    placed,
+)
 from distmerge.errors import DivergenceError
 from distmerge.methods.contract import PRETRAINED, CoefficientGradient, Draw
 from distmerge.methods.losses import SampleLoss
 from distmerge.models import load_state
 from distmerge.tasks import Task, batch_indices
 from distmerge.taskvectors import TaskVectors, contract, merge
+
+
+class WorkerInfo(NamedTuple):
+    """Who answers."""
+
+    pid: int
+    models: tuple[str, ...]
+    device: str
 
 
 class TaskWorker:
@@ -24,25 +41,69 @@ class TaskWorker:
     repeated call, or another worker, gives the same numbers.
     """
 
-    def __init__(self, source: Source, models: Sequence[str], *, device: str = "cpu") -> None:
-        self.device = torch.device(device)
-        self.material = load_material(source)
-        self.material.tower.to(self.device)
+    def __init__(
+        self,
+        source: Source,
+        models: Sequence[str],
+        *,
+        device: str = "cpu",
+        base: Float32[np.ndarray, " parameter"] | None = None,
+        vectors: Float32[np.ndarray, "task parameter"] | None = None,
+    ) -> None:
+        """Load and pin.
+
+        Args:
+            source: where the study's files are.
+            models: names of tasks, or ``PRETRAINED``.
+            device: such as ``cpu`` or ``cuda:0``.
+            base: the flat base; with ``vectors`` it lets the worker compute gradients.
+            vectors: the flat task vectors.
+
+        Raises:
+            CapacityError: the device is not there.
+            CheckpointError: a checkpoint or a head does not fit.
+            DataError: a task's data are wrong.
+        """
+        self.device = checked_device(device)
+        self.material = placed(load_material(source), self.device)
         paths = {task.name: task.checkpoint for task in source.files.tasks}
         paths[PRETRAINED] = source.files.base
         self._weights: dict[str, Mapping[str, Tensor]] = {
             model: {k: v.float().to(self.device) for k, v in load_state(paths[model]).items()}
             for model in models
         }
+        self._vectors = None
+        if base is not None and vectors is not None:
+            names = tuple(task.name for task in source.files.tasks)
+            bank = mapped_vectors(names, self.material.tower, base, vectors)
+            self._vectors = bank.to(self.device)
 
-    def ready(self) -> list[str]:
-        """Give the names of the pinned models; an actor that answers has loaded them."""
-        return list(self._weights)
+    def info(self) -> WorkerInfo:
+        """Give who this is; an actor that answers has loaded its models."""
+        return WorkerInfo(os.getpid(), tuple(self._weights), str(self.device))
+
+    def gradient(
+        self,
+        coefficients: Float64[np.ndarray, "task segment"],
+        draw: Draw,
+        loss: SampleLoss,
+        tasks: Sequence[str],
+    ) -> tuple[float, Float64[np.ndarray, "task segment"]]:
+        """Give ``coefficient_gradient`` over ``tasks``, as NumPy.
+
+        Raises:
+            DivergenceError: the loss is not finite.
+        """
+        assert self._vectors is not None, "started without task vectors"
+        answer = coefficient_gradient(
+            self.material, self._vectors, torch.tensor(coefficients), draw, loss, tasks
+        )
+        return answer.loss, answer.values.numpy()
 
     def blocks(self, key: FeatureKey, block: int) -> Iterator[FeatureBlock]:
         """Stream what a pinned model says about a role's images, ``block`` images at a time."""
         images = self.material.task(key.task).images(key.role)
-        head = self.material.heads[key.task].to(self.device)
+        head = self.material.heads[key.task]
         for indices in block_ranges(len(images), block):
             pixels = images.batch(np.asarray(indices), self.material.config.preprocess)
             with torch.inference_mode():

@@ -1,16 +1,21 @@
 """Everything that a study's files hold, loaded once per process."""
 
 import json
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float32
 
 from distmerge.coordinator.features import FeatureKey, feature_keys
-from distmerge.errors import CheckpointError, problem_list
+from distmerge.errors import CapacityError, CheckpointError, problem_list
 from distmerge.methods.contract import PRETRAINED
 from distmerge.models import Head, Tower, file_digest, load_head, load_state
 from distmerge.spec import ImageCounts, ModelFiles, TowerConfig, digest, load_tower_config
 from distmerge.tasks import ROLES, Task, load_tasks
-from distmerge.taskvectors import TaskVectors, task_vectors
+from distmerge.taskvectors import Layout, TaskVectors, task_vectors
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,41 @@ def load_vectors(source: Source, tower: Tower) -> TaskVectors:
     """
     tuned = {task.name: load_state(task.checkpoint) for task in source.files.tasks}
     return task_vectors(load_state(source.files.base), tuned, tower.shapes)
+
+
+def mapped_vectors(
+    tasks: tuple[str, ...],
+    tower: Tower,
+    base: Float32[np.ndarray, " parameter"],
+    vectors: Float32[np.ndarray, "task parameter"],
+) -> TaskVectors:
+    """Give the bank over arrays that another process owns, without a copy."""
+    with warnings.catch_warnings():
+        # The arrays are read-only, and so is the bank by contract.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        tensors = torch.from_numpy(base), torch.from_numpy(vectors)
+    return TaskVectors(tasks, Layout.of(tower.shapes), *tensors)
+
+
+def placed(material: Material, device: torch.device) -> Material:
+    """Give the material with its tensors on ``device``."""
+    heads = {name: head.to(device) for name, head in material.heads.items()}
+    return replace(material, tower=material.tower.to(device), heads=heads)
+
+
+def checked_device(name: str) -> torch.device:
+    """Give a device that is really there.
+
+    Raises:
+        CapacityError: CUDA is asked for and not visible; running on the CPU instead would be a
+            silent hundredfold slow-down.
+    """
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise CapacityError(
+            f"device {name} was granted, but this process sees no GPU; check the driver, or set "
+            "ray.actor_gpus and ray.trial_gpus to 0"
+        )
+    return torch.device(name)
 
 
 def source_digests(source: Source, material: Material) -> Digests:

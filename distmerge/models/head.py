@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import linear, normalize
@@ -46,11 +47,13 @@ def load_head(path: Path, *, num_classes: int, feature_dim: int) -> Head:
         "bias": (num_classes,),
         "center": (feature_dim,),
     }
-    problems = [f"{name}: missing" for name in expected if name not in state] + [
-        f"{name}: got shape {tuple(state[name].shape)}, expected {shape}"
-        for name, shape in expected.items()
-        if name in state and tuple(state[name].shape) != shape
-    ]
+    problems = [f"{name}: missing" for name in expected if name not in state]
+    for name in (name for name in expected if name in state):
+        if tuple(state[name].shape) != expected[name]:
+            got = tuple(state[name].shape)
+            problems.append(f"{name}: got shape {got}, expected {expected[name]}")
+        elif not bool(torch.isfinite(state[name]).all()):
+            problems.append(f"{name}: holds NaN or infinity")
     if problems:
         title = f"{path}: head for {num_classes} classes of {feature_dim}-d features"
         raise CheckpointError(problem_list(title, problems))

@@ -56,6 +56,11 @@ class Hyper(BaseModel):
     """A merge makes the multi-task model and stands first; a correction improves what it is given.
     """
 
+    @property
+    def images_per_step(self) -> int:
+        """How many adapt images of every task one optimiser step draws."""
+        return 0
+
     @classmethod
     def search_space(cls) -> dict[str, Distribution]:
         """Give the distribution of every field that declares one."""

@@ -11,7 +11,18 @@ from pydantic import ValidationError
 from distmerge.errors import ConfigError, problem_list
 from distmerge.spec.hyper import Hyper
 from distmerge.spec.plan import pipeline_problems
-from distmerge.spec.study import Study
+from distmerge.spec.study import (
+    ImageCounts,
+    ModelFiles,
+    Pipeline,
+    RayConfig,
+    Study,
+    TaskFiles,
+    ZooModels,
+)
+
+_PARTS = (Study, ModelFiles, ZooModels, TaskFiles, ImageCounts, Pipeline, RayConfig)
+_KEYS = sorted({key for part in _PARTS for key in part.model_fields})
 
 
 def load_study(path: Path, overrides: Sequence[str], hypers: Mapping[str, type[Hyper]]) -> Study:
@@ -31,8 +42,7 @@ def load_study(path: Path, overrides: Sequence[str], hypers: Mapping[str, type[H
     try:
         study = Study.model_validate(content)
     except ValidationError as error:
-        problems = [_problem(e) for e in error.errors()]
-        raise ConfigError(problem_list(str(path), problems)) from error
+        raise ConfigError(problem_list(str(path), _problems(error))) from error
     problems = [
         f"pipelines.{i}.{problem}"
         for i, pipeline in enumerate(study.pipelines)
@@ -53,7 +63,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text())
     except OSError as error:
         raise ConfigError(f"{path}: cannot read the study ({error.strerror})") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not YAML: {error}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: got {type(content).__name__}, expected keys and values")
@@ -72,11 +82,18 @@ def _apply(content: dict[str, Any], override: str) -> None:
     last = path[-1]
     if isinstance(node, list):
         _step(node, last, override)
-        node[int(last)] = yaml.safe_load(text)
+        node[int(last)] = _value(text, override)
     elif isinstance(node, dict):
-        node[last] = yaml.safe_load(text)
+        node[last] = _value(text, override)
     else:
         raise ConfigError(f"override {override!r}: there is nothing under {path[-2]!r}")
+
+
+def _value(text: str, override: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"override {override!r}: {text!r} is not YAML") from error
 
 
 def _step(node: Any, part: str, override: str) -> Any:
@@ -91,12 +108,22 @@ def _step(node: Any, part: str, override: str) -> Any:
     raise ConfigError(f"override {override!r}: there is nothing under {part!r}")
 
 
+def _problems(error: ValidationError) -> list[str]:
+    errors = error.errors()
+    # A list whose entries are wrong is also reported as too short: the entries say it better.
+    inner = {e["loc"][:i] for e in errors for i in range(1, len(e["loc"]))}
+    return [_problem(e) for e in errors if e["loc"] not in inner]
+
+
 def _problem(error: Any) -> str:
-    place = ".".join(str(part) for part in error["loc"]) or "study"
+    parts = [str(part) for part in error["loc"]]
+    place = ".".join(part for part in parts if not part.startswith("(")) or "study"
     if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(error["loc"][-1]), Study.model_fields, n=1)
+        near = difflib.get_close_matches(parts[-1], _KEYS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         return f"{place}: unknown key{hint}"
     if error["type"] == "missing":
         return f"{place}: required, not given"
+    if error["type"] == "value_error":
+        return f"{place}: {error['ctx']['error']}"
     return f"{place}: {error['msg']}, got {error['input']!r}"

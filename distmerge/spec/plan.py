@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from distmerge.errors import ConfigError, problem_list
-from distmerge.spec.hyper import Choice, Distribution, Hyper, Value
+from distmerge.spec.hyper import Choice, Distribution, Hyper, IntUniform, Value
 from distmerge.spec.study import Pipeline
 
 
@@ -95,9 +96,8 @@ def _stage_problems(pipeline: Pipeline, hypers: Mapping[str, type[Hyper]]) -> It
             yield f"stages: unknown method {method!r}; known: {', '.join(sorted(hypers))}"
         elif pipeline.stages.count(method) > 1:
             yield f"stages: {method!r} appears twice; a method is run once in a pipeline"
-    known = [method for method in pipeline.stages if method in hypers]
-    for i, method in enumerate(known):
-        if (hypers[method].role == "merge") != (i == 0):
+    for i, method in enumerate(pipeline.stages):
+        if method in hypers and (hypers[method].role == "merge") != (i == 0):
             place = "cannot follow another method" if i else "cannot stand first: it needs a merge"
             yield f"stages: {method!r} {place}; a pipeline is one merge, then corrections"
 
@@ -109,17 +109,23 @@ def _setting_problems(
         known = ", ".join(hyper.model_fields) or "none"
         yield f"settings.{key}: no such field; fields: {known}"
         return
-    for value in _ends(setting):
+    for value in _examples(setting):
         try:
             hyper.model_validate({field: value})
         except ValidationError as error:
             yield f"settings.{key}: {error.errors()[0]['msg']}, got {value!r}"
+            return
 
 
-def _ends(setting: Value | Distribution) -> tuple[Value, ...]:
+def _examples(setting: Value | Distribution) -> tuple[Value, ...]:
     if isinstance(setting, Choice):
         return setting.values
-    return (setting.low, setting.high) if isinstance(setting, Distribution) else (setting,)
+    if not isinstance(setting, Distribution):
+        return (setting,)
+    ends = (setting.low, setting.high)
+    if isinstance(setting, IntUniform):
+        return ends
+    return (*ends, setting.low + (setting.high - setting.low) / math.pi)  # no whole number
 
 
 def digest(content: Any) -> str:

@@ -3,7 +3,15 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+    model_validator,
+)
 
 from distmerge.spec.hyper import Distribution, Frozen, Value, parse_setting
 
@@ -110,12 +118,32 @@ class RayConfig(Frozen):
     """Longest wait for one answer of a worker; then the run stops and names what is missing."""
 
 
+def _models_form(value: object) -> str:
+    names_a_zoo = isinstance(value, ZooModels) or (isinstance(value, dict) and "zoo" in value)
+    return "(zoo)" if names_a_zoo else "(files)"
+
+
+def _ray_form(value: object) -> str:
+    return "(off)" if isinstance(value, bool) else "(on)"
+
+
+# One form is chosen before it is checked, so that errors speak of the form that was meant.
+Models = Annotated[
+    Annotated[ZooModels, Tag("(zoo)")] | Annotated[ModelFiles, Tag("(files)")],
+    Discriminator(_models_form),
+]
+Cluster = Annotated[
+    Annotated[RayConfig, Tag("(on)")] | Annotated[Literal[False], Tag("(off)")],
+    Discriminator(_ray_form),
+]
+
+
 class Study(Frozen):
     """A study file."""
 
     study: Name
     """Name of the study; the first partition key of the results."""
-    models: ZooModels | ModelFiles
+    models: Models
     """What is merged: `{zoo: tiny}`, or a list of files."""
     pipelines: tuple[Pipeline, ...] = Field(min_length=1)
     """What is compared."""
@@ -135,8 +163,17 @@ class Study(Frozen):
     """Folder or URL of the results dataset."""
     block: PositiveInt = 128
     """Images per streamed feature block."""
-    ray: RayConfig | Literal[False] = RayConfig()
+    ray: Cluster = RayConfig()
     """Settings of the cluster; false: everything in this process."""
+
+    @model_validator(mode="after")
+    def _adapt_images_are_used(self) -> "Study":
+        if self.protocol == "transductive" and self.images.adapt is not None:
+            raise ValueError(
+                "images.adapt has no meaning with protocol: transductive, which adapts on the "
+                "report images; leave it out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _pipelines_are_unique(self) -> "Study":

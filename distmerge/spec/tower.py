@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import PositiveFloat, PositiveInt, ValidationError
+from pydantic import PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from distmerge.errors import CheckpointError, problem_list
 from distmerge.spec.hyper import Frozen
@@ -49,6 +49,20 @@ class TowerConfig(Frozen):
     preprocess: Preprocess
     """The input that the weights were trained with."""
 
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "TowerConfig":
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is not a multiple of {self.heads} heads")
+        if not self.projection and self.output_dim != self.width:
+            raise ValueError(
+                f"without projection output_dim is the width {self.width}, got {self.output_dim}"
+            )
+        if self.preprocess.size != self.image_size:
+            raise ValueError(
+                f"preprocess.size {self.preprocess.size} is not image_size {self.image_size}"
+            )
+        return self
+
     @property
     def backbone(self) -> str:
         """A short name: blocks, width and patch size."""
@@ -63,8 +77,8 @@ def load_tower_config(path: Path) -> TowerConfig:
     """
     try:
         return TowerConfig.model_validate_json(path.read_text())
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: no such tower description") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path}: cannot read the tower description ({error})") from error
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         raise CheckpointError(problem_list(f"{path}: not a tower description", problems)) from error

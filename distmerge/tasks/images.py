@@ -44,7 +44,8 @@ def preprocessed(
     pixels: UInt8[np.ndarray, "batch height width 3"], preprocess: Preprocess
 ) -> Float[Tensor, "batch 3 size size"]:
     """Give pixels scaled to [0, 1], normalised per channel and resized bicubically."""
-    scaled = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 255
+    copied = torch.from_numpy(np.array(pixels))  # torch must not share read-only pixels
+    scaled = copied.permute(0, 3, 1, 2).float() / 255
     shape = (1, 3, 1, 1)
     mean = torch.tensor(preprocess.mean).view(shape)
     std = torch.tensor(preprocess.std).view(shape)

@@ -113,12 +113,14 @@ def _labelled(
 ) -> LabelledImages:
     pixels = _pixels(place, folder, role, count)
     path = folder / f"{role}.labels.npy"
-    labels = np.asarray(_array(place, path)[: len(pixels)])
-    if labels.shape != (len(pixels),) or labels.dtype.kind not in "iu":
+    labels = np.asarray(_array(place, path))
+    stock = len(_array(place, folder / f"{role}.images.npy"))
+    if labels.shape != (stock,) or labels.dtype.kind not in "iu":
         raise DataError(
             f"{place}: {path.name}: got {labels.dtype} {labels.shape}, "
-            f"expected integers ({len(pixels)},)"
+            f"expected integers ({stock},), one for each image"
         )
+    labels = labels[: len(pixels)]
     if labels.min() < 0 or labels.max() >= num_classes:
         raise DataError(
             f"{place}: {path.name}: labels from {labels.min()} to {labels.max()}, "

@@ -1,7 +1,7 @@
 """Base and fine-tuned checkpoints as one flat bank of task vectors."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -19,6 +19,10 @@ class TaskVectors:
     layout: Layout
     base: Float[Tensor, " parameter"]
     vectors: Float[Tensor, "task parameter"]
+
+    def to(self, device: torch.device) -> "TaskVectors":
+        """Give the bank on another device."""
+        return replace(self, base=self.base.to(device), vectors=self.vectors.to(device))
 
 
 def task_vectors(

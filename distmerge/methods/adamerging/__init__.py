@@ -37,6 +37,11 @@ class AdaMerging(Hyper):
     check_images: PositiveInt = 64
     """Adapt images per task and check."""
 
+    @property
+    def images_per_step(self) -> int:
+        """How many adapt images of every task one optimiser step draws."""
+        return self.batch_size * self.batches
+
 
 METHOD = Method(
     name="adamerging",

@@ -21,6 +21,11 @@ class Surgery(Hyper):
     batch_size: PositiveInt = 16
     """Images per step."""
 
+    @property
+    def images_per_step(self) -> int:
+        """How many adapt images of every task one optimiser step draws."""
+        return self.batch_size
+
 
 METHOD = Method(
     name="surgery",

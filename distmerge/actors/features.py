@@ -1,0 +1,131 @@
+"""Stream features from the task actors into a bank whose references the driver owns."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import ray
+
+from distmerge.actors.pool import Member, Pool, answer
+from distmerge.coordinator import BlockFacts, FeatureBlock, FeatureKey, FeatureStore
+from distmerge.errors import WorkerTimeoutError
+from distmerge.spec import RayConfig
+
+FeatureRefs: TypeAlias = dict[FeatureKey, list[Any]]
+
+
+@dataclass
+class _Stream:
+    """One model's features on one role, arriving block by block."""
+
+    key: FeatureKey
+    member: Member
+    refs: list[Any] = field(default_factory=list)
+    blocks: list[FeatureBlock] = field(default_factory=list)
+
+
+def stored_features(keys: tuple[FeatureKey, ...], store: FeatureStore) -> FeatureRefs:
+    """Give references to the facts that the store holds already, put by the driver."""
+    return {key: [ray.put(store.load(key))] for key in keys if key in store}
+
+
+def streamed_features(
+    pool: Pool,
+    keys: tuple[FeatureKey, ...],
+    store: FeatureStore,
+    config: RayConfig,
+    *,
+    block: int,
+    report: Callable[[str], None],
+) -> FeatureRefs:
+    """Give references to the facts of ``keys``, computed by the pool and kept in the store.
+
+    Every actor streams its own models' features, one role at a time and at most
+    ``ray.in_flight`` blocks ahead. A lost actor is restarted and its stream replayed by Ray;
+    blocks are a function of their address, so no number changes.
+
+    Raises:
+        WorkerTimeoutError: no block arrived in ``ray.timeout_s``.
+    """
+    waiting = {member.models: _own(keys, member) for member in pool.members}
+    active: dict[Any, _Stream] = {}
+    refs: FeatureRefs = {}
+    try:
+        for member in pool.members:
+            _open_next(active, waiting, member, config, block)
+        while active:
+            generator = _next_ready(active, config.timeout_s)
+            stream = active[generator]
+            if _take(generator, stream, config.timeout_s):
+                continue
+            del active[generator]
+            store.save(stream.key, stream.blocks)
+            refs[stream.key] = stream.refs
+            model, task, role, _ = stream.key
+            report(f"features {len(refs)}/{len(keys)}: {model} on {role} images of {task}")
+            _open_next(active, waiting, stream.member, config, block)
+    finally:
+        for generator in active:
+            ray.cancel(generator)  # dropping it would lift its backpressure instead
+    return refs
+
+
+class FeatureBank(Mapping[FeatureKey, BlockFacts]):
+    """The bank as a trial sees it: blocks are mapped from the object store when asked for."""
+
+    def __init__(self, refs: FeatureRefs, timeout_s: float) -> None:
+        self._refs, self._timeout_s = refs, timeout_s
+
+    def __getitem__(self, key: FeatureKey) -> BlockFacts:
+        what = f"features of {key.model} on {key.role} images of {key.task}"
+        return BlockFacts([answer(ref, self._timeout_s, what) for ref in self._refs[key]])
+
+    def __iter__(self) -> Iterator[FeatureKey]:
+        return iter(self._refs)
+
+    def __len__(self) -> int:
+        return len(self._refs)
+
+
+def _own(keys: tuple[FeatureKey, ...], member: Member) -> list[FeatureKey]:
+    return [key for key in keys if key.model in member.models]
+
+
+def _open_next(
+    active: dict[Any, _Stream],
+    waiting: dict[tuple[str, ...], list[FeatureKey]],
+    member: Member,
+    config: RayConfig,
+    block: int,
+) -> None:
+    if waiting[member.models]:
+        key = waiting[member.models].pop(0)
+        method = member.actor.blocks.options(
+            num_returns="streaming", _generator_backpressure_num_objects=config.in_flight
+        )
+        active[method.remote(key, block)] = _Stream(key, member)
+
+
+def _next_ready(active: dict[Any, _Stream], timeout_s: float) -> Any:
+    ready, _ = ray.wait(list(active), num_returns=1, timeout=timeout_s, fetch_local=False)
+    if not ready:
+        missing = ", ".join(
+            f"{stream.key.model} on {stream.key.role} images of {stream.key.task}"
+            for stream in active.values()
+        )
+        raise WorkerTimeoutError(
+            f"no features in {timeout_s:g} s (ray.timeout_s) of: {missing}; "
+            f"free now: {ray.available_resources()}"
+        )
+    return ready[0]
+
+
+def _take(generator: Any, stream: _Stream, timeout_s: float) -> bool:
+    """Move one block from the generator to the stream; False at the end of it."""
+    try:
+        ref = next(generator)
+    except StopIteration:
+        return False
+    stream.refs.append(ref)
+    stream.blocks.append(answer(ref, timeout_s, f"a block of {stream.key.model}"))
+    return True

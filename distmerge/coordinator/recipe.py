@@ -1,0 +1,45 @@
+"""A merged model as a file: small while it is one of many, whole when it is the best."""
+
+from collections.abc import Mapping
+
+import safetensors.torch
+
+from distmerge.methods.contract import MergedModel
+from distmerge.taskvectors import TaskVectors, merge
+
+_CORRECTION = "correction."
+
+
+def recipe_bytes(model: MergedModel) -> bytes:
+    """Give the coefficients and corrections of a model as safetensors, a few kilobytes.
+
+    Together with the checkpoints they determine the model: see ``merged_bytes``.
+    """
+    tensors = {"coefficients": model.coefficients.cpu()}
+    for task, correction in model.corrections.items():
+        for name, tensor in correction.state().items():
+            tensors[f"{_CORRECTION}{task}.{name}"] = tensor.cpu().contiguous()
+    content: bytes = safetensors.torch.save(tensors)
+    return content
+
+
+def merged_bytes(recipe: bytes, vectors: TaskVectors, metadata: Mapping[str, str]) -> bytes:
+    """Give the merged tower's state dict as safetensors, which open_clip loads."""
+    coefficients = safetensors.torch.load(recipe)["coefficients"]
+    state = vectors.layout.unflatten(merge(vectors, coefficients))
+    whole = {name: tensor.contiguous() for name, tensor in state.items()}
+    content: bytes = safetensors.torch.save(whole, dict(metadata))
+    return content
+
+
+def correction_bytes(recipe: bytes, metadata: Mapping[str, str]) -> bytes | None:
+    """Give the corrections alone, as tensors ``TASK.NAME``; None for a model without any."""
+    tensors = {
+        name.removeprefix(_CORRECTION): tensor
+        for name, tensor in safetensors.torch.load(recipe).items()
+        if name.startswith(_CORRECTION)
+    }
+    if not tensors:
+        return None
+    content: bytes = safetensors.torch.save(tensors, dict(metadata))
+    return content

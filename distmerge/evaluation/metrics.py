@@ -1,0 +1,60 @@
+"""How good logits are: accuracy, agreement with another model, calibration."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from distmerge.errors import DataError, DivergenceError
+
+
+def accuracy(logits: Float[Tensor, "image class"], labels: Int[Tensor, " image"]) -> float:
+    """Give the share of images whose largest logit is the label's, in ``[0, 1]``.
+
+    Raises:
+        DataError: there are no images.
+        DivergenceError: a logit is not a number.
+    """
+    return float((_predictions(logits) == labels).double().mean())
+
+
+def agreement(
+    logits: Float[Tensor, "image class"], other_predictions: Int[Tensor, " image"]
+) -> float:
+    """Give the share of images on which two models predict the same class, in ``[0, 1]``.
+
+    Raises:
+        DataError: there are no images.
+        DivergenceError: a logit is not a number.
+    """
+    return accuracy(logits, other_predictions)
+
+
+def expected_calibration_error(
+    logits: Float[Tensor, "image class"], labels: Int[Tensor, " image"], *, bins: int = 15
+) -> float:
+    """Give how far confidence is from accuracy, over bins of equal width, in ``[0, 1]``.
+
+    ``sum_b n_b / n * |accuracy_b - confidence_b|``, where bin ``b`` is ``(b / bins, (b+1) / bins]``
+    and an image's confidence is its largest softmax probability. Of probabilities, pass the log.
+
+    Source: Guo et al., arXiv:1706.04599, eq. 3; algorithms.md 3.7.
+
+    Raises:
+        DataError: there are no images.
+        DivergenceError: a logit is not a number.
+    """
+    hits = (_predictions(logits) == labels).double()
+    confidence = logits.double().softmax(dim=-1).amax(dim=-1)
+    edges = torch.arange(1, bins, dtype=torch.float64, device=logits.device) / bins
+    bin_of_image = torch.bucketize(confidence, edges)  # a confidence on an edge: the lower bin
+    gaps = torch.zeros(bins, dtype=torch.float64, device=logits.device)
+    return float(gaps.index_add(0, bin_of_image, hits - confidence).abs().sum() / len(hits))
+
+
+def _predictions(logits: Float[Tensor, "image class"]) -> Int[Tensor, " image"]:
+    if not len(logits):
+        raise DataError("no images to measure on, expected at least one")
+    if bool(logits.isnan().any()):
+        bad = int(logits.isnan().any(dim=-1).sum())
+        raise DivergenceError(f"logits of {bad} of {len(logits)} images are not numbers (NaN)")
+    return logits.argmax(dim=-1)

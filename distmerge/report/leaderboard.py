@@ -1,0 +1,131 @@
+"""Each method's best run, chosen on the select images and shown with its report accuracy."""
+
+import math
+from typing import TYPE_CHECKING
+
+from distmerge.errors import ResultsError
+from distmerge.results import last_attempts
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REFERENCES = ("individual", "pretrained")
+"""Methods that merge nothing: what a merged model is measured against."""
+
+MEAN = "mean"
+TASK_PREFIX = "accuracy."
+
+INPUTS = ("protocol", "num_tasks", "base_digest", "checkpoint_digests", "data_digest")
+"""What the runs of one table should have in common."""
+
+COLUMNS = (
+    "method",
+    "reference",
+    "run_id",
+    "score",
+    "accuracy",
+    "retained",
+    "trials",
+    "failed",
+    "cost_s",
+    "total_s",
+    *INPUTS,
+)
+
+
+def leaderboard(rows: "pd.DataFrame", study: str) -> "pd.DataFrame":
+    """Give one row per method of a study, best first, then the references.
+
+    A method's run is the one with the highest score on the select images; report accuracy plays
+    no part in the choice, and a run that failed, was pruned or has a number that is not finite is
+    never chosen. Of a reference, the latest run counts.
+
+    Columns: ``method``, ``reference``, ``run_id``, ``score``, ``accuracy`` (mean of the tasks),
+    ``retained`` (mean over tasks of accuracy / the individual model's), ``trials`` (runs that
+    ended well), ``failed``, ``cost_s`` (of the run shown), ``total_s`` (of every stored attempt),
+    what it ran on (``INPUTS``), then ``accuracy.TASK`` per task. A method without a usable run
+    has counts only.
+
+    Args:
+        rows: the results table, from ``RunStore.records`` or ``pandas.read_parquet``.
+        study: whose runs to compare.
+
+    Raises:
+        ResultsError: the table holds no run of that study.
+    """
+    import pandas as pd
+
+    own = rows[rows["study"].astype(str) == study]
+    if own.empty:
+        known = ", ".join(sorted(rows["study"].astype(str).unique())) or "none"
+        raise ResultsError(f"no run of study {study!r}; studies in the table: {known}")
+    counted = last_attempts(own.astype({"study": str, "method": str}))
+    runs = _runs(counted)
+    chosen = _chosen(runs)
+    tasks = [name for name in runs.columns if name.startswith(TASK_PREFIX)]
+    table = pd.concat([_counts(counted, own), chosen], axis="columns").reset_index(names="method")
+    table["reference"] = table["method"].isin(REFERENCES)
+    table["retained"] = _retained(table.set_index("method")[tasks]).to_numpy()
+    ordered = table.sort_values(
+        ["reference", "accuracy", "method"], ascending=[True, False, True], ignore_index=True
+    )
+    return ordered[[*COLUMNS, *tasks]]
+
+
+def task_columns(table: "pd.DataFrame") -> dict[str, str]:
+    """Give the leaderboard's column of every task, in the order of the study."""
+    return {
+        name.removeprefix(TASK_PREFIX): name
+        for name in table.columns
+        if name.startswith(TASK_PREFIX)
+    }
+
+
+def _runs(counted: "pd.DataFrame") -> "pd.DataFrame":
+    """Give one row per ok run: what it is, its score, its mean and per-task accuracy."""
+    ok = counted[counted["status"] == "ok"]
+    runs = ok.drop_duplicates("run_id").set_index("run_id")
+    runs = runs[["method", "started_at", "wall_s", *INPUTS]].rename(columns={"wall_s": "cost_s"})
+    is_score = (ok["suite"] == "select") & (ok["metric"] == "score") & (ok["task"] == MEAN)
+    runs["score"] = ok[is_score].set_index("run_id")["value"]
+    clean = ok[(ok["suite"] == "clean") & (ok["metric"] == "accuracy")]
+    runs["accuracy"] = clean[clean["task"] == MEAN].set_index("run_id")["value"]
+    for task in (name for name in clean["task"].unique() if name != MEAN):
+        runs[TASK_PREFIX + task] = clean[clean["task"] == task].set_index("run_id")["value"]
+    return runs
+
+
+def _chosen(runs: "pd.DataFrame") -> "pd.DataFrame":
+    """Give the run to show of every method, indexed by method."""
+    import pandas as pd
+
+    usable = runs[runs["accuracy"].map(math.isfinite)]
+    is_reference = usable["method"].isin(REFERENCES)
+    references = usable[is_reference].sort_values(["started_at", "run_id"], ascending=False)
+    merged = usable[~is_reference & usable["score"].map(math.isfinite)]
+    # Equal scores: the smaller run id, so that the same rows always give the same table.
+    by_score = merged.reset_index().sort_values(["score", "run_id"], ascending=[False, True])
+    ranked = pd.concat([by_score, references.reset_index()], ignore_index=True)
+    return ranked.drop_duplicates("method").drop(columns="started_at").set_index("method")
+
+
+def _counts(counted: "pd.DataFrame", attempts: "pd.DataFrame") -> "pd.DataFrame":
+    """Give runs that ended well, runs that failed, and seconds spent, indexed by method."""
+    import pandas as pd
+
+    runs = counted.drop_duplicates("run_id")
+    spent = attempts.astype({"method": str}).drop_duplicates(["run_id", "attempt"])
+    return pd.DataFrame(
+        {
+            "trials": (runs["status"] == "ok").groupby(runs["method"]).sum(),
+            "failed": (runs["status"] == "error").groupby(runs["method"]).sum(),
+            "total_s": spent.groupby("method")["wall_s"].sum(),
+        }
+    )
+
+
+def _retained(accuracies: "pd.DataFrame") -> "pd.Series[float]":
+    """Give the mean over tasks of accuracy / individual accuracy, NaN where one is missing."""
+    individual = accuracies.reindex(["individual"]).iloc[0]
+    ratios = accuracies / individual.where(individual > 0)
+    return ratios.mean(axis="columns", skipna=False)

@@ -1,0 +1,181 @@
+"""A leaderboard for the terminal, and for other programs."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from distmerge.report.leaderboard import INPUTS, task_columns
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SELECTED_BY: Mapping[str, str] = {
+    "agreement": "agreement with the individual models on the select images, without labels",
+    "entropy": "prediction entropy on the select images, without labels",
+    "accuracy": "accuracy on the labelled select images",
+}
+MISSING = "-"
+METHOD_WIDTH = 24
+TASK_WIDTH = 9
+UNLIMITED = 10_000
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the terminal table: text per row, and the rows that hold its best value."""
+
+    title: str
+    cells: tuple[str, ...]
+    best: frozenset[int] = frozenset()
+    style: str = ""
+
+
+@dataclass(frozen=True)
+class LeaderboardView:
+    """A leaderboard that rich prints: one table if it fits, else the tasks below in parts."""
+
+    title: str
+    caption: str
+    methods: tuple[str, ...]
+    num_merged: int
+    """The first rows are methods, the rest are references."""
+    summary: tuple[Column, ...]
+    tasks: tuple[Column, ...]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the tables, no wider than the console."""
+        score, mean, *rest = self.summary
+        columns = [score, mean, *self.tasks, *rest]
+        wide = options.update(width=UNLIMITED)
+        yield Text(f"{self.title}\n", style="bold")
+        for gap in (2, 1):
+            whole = self._table(columns, gap=gap)
+            if Measurement.get(console, wide, whole).maximum <= options.max_width:
+                yield whole
+                break
+        else:
+            yield self._table(self.summary)
+            for part in _parts(self.tasks, options.max_width - METHOD_WIDTH):
+                yield Text()
+                yield self._table(part)
+        yield Text()
+        yield Text(self.caption, style="dim")
+
+    def _table(self, shown: Sequence[Column], *, gap: int = 1) -> Table:
+        # The box itself puts one space between columns.
+        table = Table(
+            box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap - 1, 0, 0)
+        )
+        table.add_column("method", max_width=METHOD_WIDTH, overflow="fold")
+        for column in shown:
+            width = min(TASK_WIDTH, max(map(len, (column.title, *column.cells))))
+            header = Text(column.title, justify="right", overflow="fold")
+            table.add_column(header, justify="right", width=width, overflow="fold")
+        for row, method in enumerate(self.methods):
+            merged = row < self.num_merged
+            table.add_row(
+                Text(method),
+                *(_cell(column, row) for column in shown),
+                style="" if merged else "italic",
+                end_section=row == self.num_merged - 1,
+            )
+        return table
+
+
+def render_leaderboard(
+    table: "pd.DataFrame", *, study: str, select: str | None = None
+) -> LeaderboardView:
+    """Give a leaderboard for rich to print; plain text where the console is no terminal.
+
+    Args:
+        table: from ``leaderboard``.
+        study: its name, for the title.
+        select: what the study's runs were chosen by: agreement, entropy or accuracy.
+    """
+    merged = [not reference for reference in table["reference"]]
+    num_merged = sum(merged)
+    failed = Column(
+        "failed", tuple(str(count or MISSING) for count in table["failed"]), style="red"
+    )
+    tasks = tuple(
+        _percent(task, table[column], num_merged) for task, column in task_columns(table).items()
+    )
+    return LeaderboardView(
+        title=f"{study}: {num_merged} methods, {len(tasks)} tasks",
+        caption=_caption(table, select),
+        methods=tuple(table["method"]),
+        num_merged=num_merged,
+        summary=(
+            Column("score", tuple(_number(value, "{:.4f}") for value in table["score"])),
+            _percent("mean", table["accuracy"], num_merged),
+            _percent("retained", table["retained"], num_merged),
+            Column("trials", tuple(str(count) for count in table["trials"])),
+            *([failed] if table["failed"].any() else []),
+            Column("cost", tuple(_duration(value) for value in table["cost_s"])),
+            Column("total", tuple(_duration(value) for value in table["total_s"])),
+        ),
+        tasks=tasks,
+    )
+
+
+def leaderboard_json(table: "pd.DataFrame") -> str:
+    """Give a leaderboard as a JSON list of objects, one per method; missing numbers are null."""
+    return table.to_json(orient="records", indent=2, double_precision=15)
+
+
+def _caption(table: "pd.DataFrame", select: str | None) -> str:
+    by = "score on the select images" if select is None else SELECTED_BY[select]
+    protocols = ", ".join(table["protocol"].dropna().unique()) or "unknown"
+    return (
+        f"Best run per method by {by}. Accuracy in percent, on the report images, which chose "
+        f"nothing. retained: percent of the individual models' accuracy. Protocol: {protocols}."
+        f"{_mixture(table)}"
+    )
+
+
+def _mixture(table: "pd.DataFrame") -> str:
+    differing = [name for name in INPUTS if table[name].nunique() > 1]
+    return (
+        f" CAUTION: the runs differ in {', '.join(differing)}; their numbers do not compare."
+        if differing
+        else ""
+    )
+
+
+def _percent(title: str, values: Iterable[float], num_merged: int) -> Column:
+    cells = tuple(_number(100 * value, "{:.1f}") for value in values)
+    shown = [float(cell) for cell in cells[:num_merged] if cell != MISSING]
+    best = {f"{max(shown):.1f}"} if shown else set()
+    return Column(title, cells, frozenset(i for i in range(num_merged) if cells[i] in best))
+
+
+def _number(value: float, form: str) -> str:
+    return form.format(value) if math.isfinite(value) else MISSING
+
+
+def _duration(seconds: float) -> str:
+    if not math.isfinite(seconds):
+        return MISSING
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes / 60:.1f} h"
+
+
+def _cell(column: Column, row: int) -> Text:
+    return Text(column.cells[row], style="bold green" if row in column.best else column.style)
+
+
+def _parts(columns: Sequence[Column], width: int) -> list[Sequence[Column]]:
+    """Give the columns in parts of about equal size that fit ``width``."""
+    most = max(1, width // (TASK_WIDTH + 1))
+    num_parts = math.ceil(len(columns) / most)
+    size = math.ceil(len(columns) / max(1, num_parts))
+    return [columns[start : start + size] for start in range(0, len(columns), max(1, size))]

@@ -1,0 +1,110 @@
+"""What a person sees while a sweep runs: a live table in a terminal, plain lines elsewhere."""
+
+import time
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from distmerge.sweep.search import Suggestion
+
+
+class Ended(NamedTuple):
+    """How a run ended, as far as the search and the board care."""
+
+    score: float | None
+    accuracy: float | None
+    wall_s: float
+    error: str | None
+
+
+class Board:
+    """Counts runs, estimates the rest, and shows both."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        self._console, self._total = console, total
+        self._running: dict[str, tuple[Suggestion, float]] = {}
+        self._ended: list[Ended] = []
+        self._start = time.monotonic()
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def started(self, suggestion: Suggestion) -> None:
+        """Take note of a run that begins."""
+        self._running[suggestion.run_id] = (suggestion, time.monotonic())
+        self.refresh()
+
+    def ended(self, suggestion: Suggestion, ended: Ended) -> None:
+        """Take note of a run that ended, well or not."""
+        self._running.pop(suggestion.run_id, None)
+        self._ended.append(ended)
+        self._console.print(self._line(suggestion, ended), highlight=False, soft_wrap=True)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Redraw the table of running runs."""
+        if self._console.is_terminal:
+            self._live.update(self._table(), refresh=True)
+
+    @property
+    def failed(self) -> int:
+        """How many runs failed."""
+        return sum(ended.error is not None for ended in self._ended)
+
+    def eta_s(self) -> float | None:
+        """Give the seconds to the end, by the pace so far; None before the first run ends."""
+        left = self._total - len(self._ended)
+        if not self._ended:
+            return None
+        pace = (time.monotonic() - self._start) / len(self._ended)
+        return left * pace
+
+    def _line(self, suggestion: Suggestion, ended: Ended) -> str:
+        head = f"run {len(self._ended):>3}/{self._total}  {suggestion.config.name:<24}"
+        if ended.error is not None:
+            return f"{head} failed after {ended.wall_s:.1f} s: {ended.error.splitlines()[0]}"
+        eta = self.eta_s()
+        rest = f"  ETA {eta:.0f} s" if eta else ""
+        return (
+            f"{head} score {ended.score:7.4f}  accuracy {100 * (ended.accuracy or 0):5.1f} %  "
+            f"{ended.wall_s:6.1f} s  {_settings(suggestion)}{rest}"
+        )
+
+    def _table(self) -> Table:
+        eta = self.eta_s()
+        rest = f", ETA {eta:.0f} s" if eta is not None else ""
+        table = Table(title=f"{len(self._ended)} of {self._total} runs done{rest}", box=None)
+        for title in ("running", "settings", "s"):
+            table.add_column(title, justify="right" if title == "s" else "left")
+        for suggestion, since in self._running.values():
+            seconds = f"{time.monotonic() - since:.0f}"
+            table.add_row(suggestion.config.name, _settings(suggestion), seconds)
+        return table
+
+
+def _settings(suggestion: Suggestion) -> str:
+    """Give the settings that differ from the methods' defaults."""
+    changed = []
+    for stage in suggestion.config.stages:
+        defaults = type(stage.hyper)().model_dump()
+        changed += [
+            f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}"
+            for key, value in stage.hyper.model_dump().items()
+            if value != defaults[key]
+        ]
+    return " ".join(changed) or "defaults"

@@ -1,0 +1,63 @@
+"""A sweep from a checked study to its leaderboard. Heavy imports happen once it runs."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from rich.console import Console
+
+from distmerge.spec import Study
+from distmerge.sweep.environment import set_ray_environment
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from distmerge.sweep.finish import Best
+    from distmerge.sweep.prepare import Prepared
+
+
+class SweepResult(NamedTuple):
+    """What a sweep leaves."""
+
+    leaderboard: "pd.DataFrame"
+    best: "Best | None"
+    failed: int
+    """Runs that failed in this sweep."""
+
+
+def run_sweep(study: Study, console: Console) -> SweepResult:
+    """Do what a study asks for and is not in its results yet.
+
+    Raises:
+        CapacityError: the cluster is too small or does not answer.
+        CheckpointError: a checkpoint or head does not fit.
+        DataError: a task's images or labels do not fit.
+        ResultsError: the storage cannot be read or written.
+        WorkerTimeoutError: a worker does not answer in time.
+        ZooError: the built-in zoo cannot be built.
+    """
+    set_ray_environment()
+    from distmerge.report import leaderboard
+    from distmerge.sweep.finish import save_best
+    from distmerge.sweep.prepare import prepare
+
+    prepared = prepare(study, lambda line: console.print(line, highlight=False))
+    failed = _run(prepared, console) if prepared.search.remaining else 0
+    board = leaderboard(prepared.store.records(study.study), study.study)
+    return SweepResult(board, save_best(prepared, board), failed)
+
+
+def _run(prepared: "Prepared", console: Console) -> int:
+    from distmerge.sweep.board import Board
+
+    def report(line: str) -> None:
+        console.print(line, highlight=False)
+
+    board = Board(console, prepared.search.remaining)
+    if prepared.study.ray is False:
+        from distmerge.sweep.serial import sweep_here
+
+        sweep_here(prepared, board, report)
+    else:
+        from distmerge.sweep.tuning import sweep_on_ray
+
+        sweep_on_ray(prepared, board, report)
+    return board.failed

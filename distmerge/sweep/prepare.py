@@ -1,0 +1,97 @@
+"""Load and check everything that a study names, before any work starts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import optuna
+import torch
+
+from distmerge.coordinator import (
+    Digests,
+    FeatureStore,
+    Material,
+    Source,
+    load_material,
+    load_vectors,
+    source_digests,
+)
+from distmerge.errors import DataError, problem_list
+from distmerge.methods import HYPERS
+from distmerge.results import RunStore
+from distmerge.run import run_id
+from distmerge.spec import ModelFiles, RunConfig, Study, run_config
+from distmerge.sweep.search import Search
+from distmerge.taskvectors import TaskVectors
+from distmerge.zoo import build_zoo, cache_root
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study whose inputs are loaded and found to fit."""
+
+    study: Study
+    source: Source
+    material: Material
+    vectors: TaskVectors
+    digests: Digests
+    features: FeatureStore
+    store: RunStore
+    search: Search
+
+
+def prepare(study: Study, report: Report) -> Prepared:
+    """Give the study's inputs, checked.
+
+    Raises:
+        CheckpointError: a checkpoint or head does not fit.
+        DataError: a task's images or labels do not fit, or are fewer than a method's batch.
+        ZooError: the built-in zoo cannot be built.
+    """
+    source = Source(_files(study, report), study.images, study.protocol == "transductive")
+    material = load_material(source)
+    _check_batches(study, material)
+    vectors = load_vectors(source, material.tower)
+    digests = source_digests(source, material)
+    store = RunStore(study.storage, HYPERS)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # one line per pipeline says nothing
+    identify = partial(_identify, study, digests)
+    search = Search(study, HYPERS, identify, store.finished(study.study))
+    features = FeatureStore(Path(cache_root()) / "features")
+    return Prepared(study, source, material, vectors, digests, features, store, search)
+
+
+def device_name(gpus: float) -> str:
+    """Give the device of a process that Ray granted ``gpus``."""
+    return "cuda:0" if gpus else "cpu"
+
+
+def limit_threads(cpus: float) -> None:
+    """Use the cores that were asked for; the order of sums then is the same everywhere."""
+    torch.set_num_threads(max(1, int(cpus)))
+
+
+def _files(study: Study, report: Report) -> ModelFiles:
+    if isinstance(study.models, ModelFiles):
+        return study.models
+    return build_zoo(study.models.zoo, report=report)
+
+
+def _check_batches(study: Study, material: Material) -> None:
+    problems = [
+        f"pipelines.{i}: {stage.method} draws {stage.hyper.images_per_step} images per step; "
+        f"task {task.name} has {len(task.adapt)} adapt images"
+        for i, pipeline in enumerate(study.pipelines)
+        for stage in run_config(pipeline, {}, study.seed, HYPERS).stages
+        for task in material.tasks
+        if stage.hyper.images_per_step > len(task.adapt)
+    ]
+    if problems:
+        raise DataError(problem_list("batches are larger than the data", problems))
+
+
+def _identify(study: Study, digests: Digests, config: RunConfig) -> str:
+    return run_id(study, digests, config.name, config.values())

@@ -1,0 +1,35 @@
+"""The sweep in this process: `ray: false`."""
+
+from distmerge.coordinator import LocalModels, local_features
+from distmerge.run import Session, references
+from distmerge.sweep.board import Board
+from distmerge.sweep.prepare import Prepared, Report
+from distmerge.sweep.trial import Done, Recorder, attempt, ended
+
+
+def sweep_here(prepared: Prepared, board: Board, report: Report) -> None:
+    """Run what the search asks for, one run after the other."""
+    session = _session(prepared, report)
+    recorder = Recorder(prepared.store, prepared.study.study)
+    for record in references(session):
+        recorder.append(Done(record, None))
+    with board:
+        while (suggestion := prepared.search.ask()) is not None:
+            board.started(suggestion)
+            done = attempt(session, suggestion.config, trial_id="")
+            recorder.append(done)
+            result = ended(done.record)
+            prepared.search.tell(suggestion, result.score)
+            board.ended(suggestion, result)
+
+
+def _session(prepared: Prepared, report: Report) -> Session:
+    bank = local_features(
+        prepared.source,
+        prepared.digests.keys,
+        prepared.features,
+        block=prepared.study.block,
+        report=report,
+    )
+    models = LocalModels(prepared.material, prepared.vectors, bank)
+    return Session(prepared.study, prepared.material, prepared.vectors, prepared.digests, models)

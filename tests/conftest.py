@@ -1,0 +1,53 @@
+"""Fixtures that every test may use; the environment is set before anything reads it."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+
+from distmerge.spec import ModelFiles
+from tests.world import build_world
+
+# Ray reads these when it is imported; no test module imports it before this file is run.
+os.environ.update(
+    RAY_USAGE_STATS_ENABLED="0",
+    RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0",
+    TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
+    RAY_AUTH_MODE="disabled",  # the cluster of the tests listens on loopback only
+)
+torch.set_num_threads(1)  # two busy cores: more threads make a small step slower
+settings.register_profile("distmerge", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("distmerge")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An empty cache, so that no test reads or writes the user's."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DISTMERGE_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> ModelFiles:
+    """Three small fine-tuned models with their heads and data."""
+    return build_world(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="session")
+def ray_local() -> Iterator[None]:
+    """One Ray cluster with four logical cores, inside this machine, for the whole session."""
+    import ray
+
+    ray.init(
+        num_cpus=4,
+        include_dashboard=False,
+        log_to_driver=False,
+        object_store_memory=200_000_000,
+    )
+    yield
+    ray.shutdown()

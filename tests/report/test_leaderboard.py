@@ -1,0 +1,158 @@
+"""Which run stands for its method, and with which numbers."""
+
+import math
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from distmerge.errors import ResultsError
+from distmerge.report import leaderboard, task_columns
+from tests.report.leaderboards import INDIVIDUAL, PRETRAINED, STUDY, failed, rows, run
+from tests.results.records import RECORD
+
+
+def test_a_methods_run_is_chosen_by_select_score_not_by_report_accuracy(tmp_path: Path) -> None:
+    table = leaderboard(
+        rows(tmp_path, run("good", "learner", 0.9, 0.4), run("lucky", "learner", 0.1, 0.8)), STUDY
+    )
+    assert table[["run_id", "score", "accuracy"]].to_numpy().tolist() == [["good", 0.9, 0.4]]
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf, None])
+def test_a_run_without_a_finite_score_never_wins(tmp_path: Path, score: float | None) -> None:
+    odd = run("odd", "learner", score, 1.0)
+    table = leaderboard(rows(tmp_path, odd, run("plain", "learner", -5.0, 0.1)), STUDY)
+    assert table["run_id"].tolist() == ["plain"]
+
+
+def test_a_run_without_a_finite_accuracy_never_wins(tmp_path: Path) -> None:
+    odd = run("odd", "learner", 0.9, math.nan)
+    table = leaderboard(rows(tmp_path, odd, run("plain", "learner", 0.1, 0.1)), STUDY)
+    assert table["run_id"].tolist() == ["plain"]
+
+
+@pytest.mark.parametrize("status", ["error", "pruned"])
+def test_a_run_that_did_not_end_well_never_wins(tmp_path: Path, status: str) -> None:
+    lost = replace(run("lost", "learner", 0.9, 1.0), status=status)  # type: ignore[arg-type]  # a Status
+    table = leaderboard(rows(tmp_path, lost, run("plain", "learner", 0.1, 0.1)), STUDY)
+    assert table["run_id"].tolist() == ["plain"]
+
+
+def test_a_method_that_only_failed_is_shown_without_numbers(tmp_path: Path) -> None:
+    table = leaderboard(rows(tmp_path, failed("f", "fixer"), run("a", "learner", 0.5, 0.5)), STUDY)
+    assert table["method"].tolist() == ["learner", "fixer"]
+    assert table.loc[1, ["trials", "failed"]].tolist() == [0, 1]
+    assert math.isnan(table.loc[1, "accuracy"])
+
+
+def test_a_study_in_which_everything_failed_is_shown(tmp_path: Path) -> None:
+    table = leaderboard(rows(tmp_path, failed("f", "fixer"), failed("g", "learner")), STUDY)
+    assert table["failed"].tolist() == [1, 1]
+    assert table["accuracy"].isna().all()
+
+
+def test_trials_and_failures_are_counted_by_run_not_by_attempt(tmp_path: Path) -> None:
+    table = leaderboard(
+        rows(
+            tmp_path,
+            run("a", "learner", 0.1, 0.1),
+            run("b", "learner", 0.2, 0.2),
+            failed("c", "learner"),
+            failed("c", "learner", attempt=1),
+            failed("a", "learner", attempt=1),
+        ),
+        STUDY,
+    )
+    assert table.loc[0, ["trials", "failed"]].tolist() == [2, 1]
+
+
+def test_the_total_is_the_time_of_every_attempt_and_the_cost_that_of_the_run(
+    tmp_path: Path,
+) -> None:
+    records = [
+        replace(run("a", "learner", 0.9, 0.1), wall_s=2.0),
+        replace(run("b", "learner", 0.2, 0.2), wall_s=3.0),
+        replace(failed("c", "learner"), wall_s=0.5),
+        replace(failed("c", "learner", attempt=1), wall_s=0.25),
+    ]
+    table = leaderboard(rows(tmp_path, *records), STUDY)
+    assert table.loc[0, ["cost_s", "total_s"]].tolist() == [2.0, 5.75]
+
+
+def test_methods_stand_by_accuracy_and_the_references_after_them(tmp_path: Path) -> None:
+    table = leaderboard(
+        rows(
+            tmp_path,
+            INDIVIDUAL,
+            PRETRAINED,
+            run("a", "fixer", 0.9, 0.3, 0.3),
+            run("b", "learner", 0.1, 0.6, 0.4),
+        ),
+        STUDY,
+    )
+    assert table["method"].tolist() == ["learner", "fixer", "individual", "pretrained"]
+    assert table["reference"].tolist() == [False, False, True, True]
+
+
+def test_retained_is_the_mean_of_the_ratios_to_the_individual_models(tmp_path: Path) -> None:
+    table = leaderboard(
+        rows(tmp_path, INDIVIDUAL, PRETRAINED, run("a", "learner", 0.9, 0.5, 0.25)), STUDY
+    )
+    retained = table.set_index("method")["retained"].to_dict()
+    assert retained == {"learner": 0.5, "individual": 1.0, "pretrained": 0.625}
+
+
+def test_without_the_individual_models_nothing_is_retained(tmp_path: Path) -> None:
+    table = leaderboard(rows(tmp_path, run("a", "learner", 0.9, 0.5)), STUDY)
+    assert table["retained"].isna().all()
+
+
+def test_of_a_reference_the_latest_run_is_shown(tmp_path: Path) -> None:
+    later = replace(
+        run("later", "individual", None, 0.5, 0.25),
+        started_at=RECORD.started_at + timedelta(hours=1),
+    )
+    table = leaderboard(rows(tmp_path, INDIVIDUAL, later), STUDY)
+    assert table["run_id"].tolist() == ["later"]
+
+
+def test_every_task_has_its_column(tmp_path: Path) -> None:
+    table = leaderboard(rows(tmp_path, run("a", "learner", 0.9, 0.5, 0.25)), STUDY)
+    tasks = {task: table.loc[0, column] for task, column in task_columns(table).items()}
+    assert tasks == {"task0": 0.5, "task1": 0.25}
+
+
+def test_equal_scores_give_the_same_run_whatever_the_order_of_the_rows(tmp_path: Path) -> None:
+    stored = rows(tmp_path, run("b", "learner", 0.5, 0.9), run("a", "learner", 0.5, 0.1))
+    chosen = {leaderboard(table, STUDY)["run_id"][0] for table in (stored, stored[::-1])}
+    assert chosen == {"a"}
+
+
+def test_rows_read_by_pandas_alone_give_the_same_table(tmp_path: Path) -> None:
+    stored = rows(tmp_path, INDIVIDUAL, run("a", "learner", 0.9, 0.5, 0.25), failed("f", "fixer"))
+    pd.testing.assert_frame_equal(
+        leaderboard(pd.read_parquet(tmp_path), STUDY), leaderboard(stored, STUDY)
+    )
+
+
+def test_runs_of_other_studies_play_no_part(tmp_path: Path) -> None:
+    other = replace(run("other", "learner", 0.9, 0.9), study="other")
+    rows(tmp_path, run("a", "learner", 0.1, 0.1), other)
+    assert leaderboard(pd.read_parquet(tmp_path), STUDY)["run_id"].tolist() == ["a"]
+
+
+def test_an_unknown_study_is_an_error_that_names_the_known_ones(tmp_path: Path) -> None:
+    stored = rows(tmp_path, run("a", "learner", 0.1, 0.1))
+    with pytest.raises(ResultsError, match="no run of study 'quick'.*: quick-start"):
+        leaderboard(stored, "quick")
+
+
+def test_importing_the_report_loads_neither_torch_nor_ray() -> None:
+    code = "import sys, distmerge.report; print(sorted({'torch', 'ray'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,205 @@
+import os
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from distmerge.errors import DataError
+from distmerge.spec import ImageCounts, ModelFiles, TaskFiles
+from distmerge.tasks import ROLES, Task, array_digest, load_tasks
+from tests.world import NUM_IMAGES
+
+ALL = ImageCounts()
+
+
+class Malicious:
+    """What a hostile array file holds: unpickling it makes a folder."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.target),)
+
+
+@pytest.fixture
+def files(world: ModelFiles, tmp_path: Path) -> tuple[TaskFiles, ...]:
+    """Copies of two tasks, to be spoiled."""
+    return tuple(
+        task.model_copy(update={"data": shutil.copytree(task.data, tmp_path / task.name)})
+        for task in world.tasks[:2]
+    )
+
+
+def load(files: tuple[TaskFiles, ...], counts: ImageCounts = ALL) -> tuple[Task, ...]:
+    return load_tasks(files, counts, transductive=False)
+
+
+def change(path: Path, edit: Callable[[np.ndarray], np.ndarray]) -> None:
+    np.save(path, edit(np.load(path)))
+
+
+def test_every_role_is_read_whole_by_default(world: ModelFiles) -> None:
+    tasks = load(world.tasks)
+    assert [task.name for task in tasks] == ["alpha", "beta", "gamma"]
+    assert [len(task.classes) for task in tasks] == [3, 4, 5]
+    assert [{role: len(task.images(role)) for role in ROLES} for task in tasks] == [NUM_IMAGES] * 3
+
+
+def test_pixels_and_labels_are_those_of_the_files(world: ModelFiles) -> None:
+    task = load(world.tasks)[0]
+    folder = world.tasks[0].data
+    assert np.array_equal(task.select.images.pixels, np.load(folder / "select.images.npy"))
+    assert np.array_equal(task.select.labels, np.load(folder / "select.labels.npy"))
+    assert task.adapt.digest == array_digest(np.load(folder / "adapt.images.npy"))
+
+
+def test_counts_take_the_first_images_of_each_role(world: ModelFiles) -> None:
+    whole = load(world.tasks)[0]
+    part = load(world.tasks, ImageCounts(adapt=5, select=4, report=3))[0]
+    assert [len(part.images(role)) for role in ROLES] == [5, 4, 3]
+    assert np.array_equal(part.report.labels, whole.report.labels[:3])
+    assert np.array_equal(part.report.images.pixels, whole.report.images.pixels[:3])
+    assert part.report.images.digest != whole.report.images.digest
+
+
+def test_the_transductive_protocol_adapts_on_the_report_images(world: ModelFiles) -> None:
+    task = load_tasks(world.tasks, ALL, transductive=True)[0]
+    assert np.array_equal(task.adapt.pixels, task.report.images.pixels)
+    assert not hasattr(task.adapt, "labels")
+
+
+def test_the_transductive_protocol_needs_no_images_to_adapt_on(
+    files: tuple[TaskFiles, ...],
+) -> None:
+    (files[0].data / "adapt.images.npy").unlink()
+    assert len(load_tasks(files, ALL, transductive=True)[0].adapt) == NUM_IMAGES["report"]
+
+
+def test_labels_may_be_any_integers(files: tuple[TaskFiles, ...]) -> None:
+    expected = load(files)[0].report.labels
+    change(files[0].data / "report.labels.npy", lambda labels: labels.astype(np.uint8))
+    assert np.array_equal(load(files)[0].report.labels, expected)
+
+
+@pytest.mark.parametrize(
+    "name", ["adapt.images.npy", "select.images.npy", "report.labels.npy", "classes.json"]
+)
+def test_a_missing_file_is_named(files: tuple[TaskFiles, ...], name: str) -> None:
+    (files[0].data / name).unlink()
+    with pytest.raises(DataError, match=f"task alpha, .*alpha: cannot read {name} .*No such file"):
+        load(files)
+
+
+@pytest.mark.parametrize(
+    ("name", "edit", "message"),
+    [
+        ("adapt.images.npy", lambda a: a[:0], "adapt.images.npy holds 0 images, expected at least"),
+        (
+            "adapt.images.npy",
+            lambda a: a.astype(np.float32),
+            r"got float32 \(40, 16, 16, 3\), expected uint8 \(image, height, width, 3\)",
+        ),
+        ("adapt.images.npy", lambda a: a[0], r"got uint8 \(16, 16, 3\), expected uint8"),
+        (
+            "select.images.npy",
+            lambda a: a.transpose(0, 3, 1, 2),
+            r"got uint8 \(16, 3, 16, 16\), expected uint8",
+        ),
+        (
+            "select.labels.npy",
+            lambda a: a.astype(np.float64),
+            r"select.labels.npy: got float64 \(16,\), expected integers \(16,\)",
+        ),
+        ("select.labels.npy", lambda a: a[:9], r"got int64 \(9,\), expected integers \(16,\)"),
+        (
+            "select.labels.npy",
+            lambda a: np.concatenate([a, a[:1]]),
+            r"got int64 \(17,\), expected integers \(16,\), one for each image",
+        ),
+        ("select.labels.npy", lambda a: a[0], r"got int64 \(\), expected integers \(16,\)"),
+        ("select.labels.npy", lambda a: a[:, None], r"got int64 \(16, 1\), expected integers"),
+        (
+            "report.labels.npy",
+            lambda a: a + 1,
+            "labels from 1 to 3, expected 0 to 2 for the 3 names in classes.json",
+        ),
+        ("report.labels.npy", lambda a: a - 1, "labels from -1 to 1, expected 0 to 2"),
+    ],
+)
+def test_a_malformed_array_is_named_with_what_was_expected(
+    files: tuple[TaskFiles, ...],
+    name: str,
+    edit: Callable[[np.ndarray], np.ndarray],
+    message: str,
+) -> None:
+    change(files[0].data / name, edit)
+    with pytest.raises(DataError, match=f"task alpha, .*{message}"):
+        load(files)
+
+
+@pytest.mark.parametrize("content", ["[", "{}", '["only one"]'])
+def test_malformed_class_names_are_refused(files: tuple[TaskFiles, ...], content: str) -> None:
+    (files[0].data / "classes.json").write_text(content)
+    with pytest.raises(DataError, match=r"task alpha, .*classes\.json"):
+        load(files)
+
+
+def test_more_images_than_there_are_is_an_error(files: tuple[TaskFiles, ...]) -> None:
+    with pytest.raises(
+        DataError, match=r"select\.images\.npy holds 16 images, expected at least 17"
+    ):
+        load(files, ImageCounts(select=17))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("adapt", "select"), ("adapt", "report"), ("select", "report")]
+)
+def test_an_image_in_two_roles_is_refused(
+    files: tuple[TaskFiles, ...], one: str, other: str
+) -> None:
+    shared = np.load(files[0].data / f"{other}.images.npy")[:2]
+    change(files[0].data / f"{one}.images.npy", lambda a: np.concatenate([shared, a[2:]]))
+    with pytest.raises(DataError, match=f"2 images are in both {one} and {other}; roles must not"):
+        load(files)
+
+
+def test_the_transductive_protocol_still_keeps_select_and_report_apart(
+    files: tuple[TaskFiles, ...],
+) -> None:
+    shared = np.load(files[0].data / "report.images.npy")[:1]
+    change(files[0].data / "select.images.npy", lambda a: np.concatenate([shared, a[1:]]))
+    with pytest.raises(DataError, match="1 images are in both"):
+        load_tasks(files, ALL, transductive=True)
+
+
+def test_an_array_of_pickled_objects_is_refused_and_not_run(
+    files: tuple[TaskFiles, ...], tmp_path: Path
+) -> None:
+    hostile = np.array([Malicious(tmp_path / "harm")], dtype=object)
+    np.save(files[0].data / "adapt.images.npy", hostile, allow_pickle=True)
+    with pytest.raises(DataError, match=r"cannot read adapt\.images\.npy"):
+        load(files)
+    assert not (tmp_path / "harm").exists()
+
+
+def test_a_pickle_in_place_of_an_array_is_refused_and_not_run(
+    files: tuple[TaskFiles, ...], tmp_path: Path
+) -> None:
+    hostile = pickle.dumps(Malicious(tmp_path / "harm"))
+    (files[0].data / "adapt.images.npy").write_bytes(hostile)
+    with pytest.raises(DataError, match=r"cannot read adapt\.images\.npy"):
+        load(files)
+    assert not (tmp_path / "harm").exists()
+
+
+def test_the_problems_of_several_tasks_are_listed_at_once(files: tuple[TaskFiles, ...]) -> None:
+    (files[0].data / "classes.json").unlink()
+    change(files[1].data / "report.labels.npy", lambda labels: labels + 9)
+    with pytest.raises(DataError, match="data of the tasks:") as caught:
+        load(files)
+    lines = str(caught.value).splitlines()[1:]
+    assert [line.split(",")[0] for line in lines] == ["  - task alpha", "  - task beta"]
