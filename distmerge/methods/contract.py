@@ -185,6 +185,7 @@ class Plan:
     result: Callable[[], MergedModel]
 
 
+@runtime_checkable
 class Build(Protocol):
     """The entry point of a method's ``stage`` module."""
 

@@ -1,6 +1,5 @@
 """Each method's best run, chosen on the select images and shown with its report accuracy."""
 
-import math
 from typing import TYPE_CHECKING
 
 from distmerge.errors import ResultsError
@@ -99,14 +98,18 @@ def _chosen(runs: "pd.DataFrame") -> "pd.DataFrame":
     """Give the run to show of every method, indexed by method."""
     import pandas as pd
 
-    usable = runs[runs["accuracy"].map(math.isfinite)]
+    usable = runs[_is_finite(runs["accuracy"])]
     is_reference = usable["method"].isin(REFERENCES)
     references = usable[is_reference].sort_values(["started_at", "run_id"], ascending=False)
-    merged = usable[~is_reference & usable["score"].map(math.isfinite)]
+    merged = usable[~is_reference & _is_finite(usable["score"])]
     # Equal scores: the smaller run id, so that the same rows always give the same table.
     by_score = merged.reset_index().sort_values(["score", "run_id"], ascending=[False, True])
     ranked = pd.concat([by_score, references.reset_index()], ignore_index=True)
     return ranked.drop_duplicates("method").drop(columns="started_at").set_index("method")
+
+
+def _is_finite(values: "pd.Series[float]") -> "pd.Series[bool]":
+    return values.astype(float).abs() < float("inf")
 
 
 def _counts(counted: "pd.DataFrame", attempts: "pd.DataFrame") -> "pd.DataFrame":

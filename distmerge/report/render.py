@@ -1,12 +1,12 @@
 """A leaderboard for the terminal, and for other programs."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich import box
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
@@ -49,7 +49,7 @@ class LeaderboardView:
     summary: tuple[Column, ...]
     tasks: tuple[Column, ...]
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table | Text]:
         """Yield the tables, no wider than the console."""
         score, mean, *rest = self.summary
         columns = [score, mean, *self.tasks, *rest]
@@ -108,7 +108,7 @@ def render_leaderboard(
         _percent(task, table[column], num_merged) for task, column in task_columns(table).items()
     )
     return LeaderboardView(
-        title=f"{study}: {num_merged} methods, {len(tasks)} tasks",
+        title=f"Leaderboard of {study}, {len(tasks)} tasks",
         caption=_caption(table, select),
         methods=tuple(table["method"]),
         num_merged=num_merged,

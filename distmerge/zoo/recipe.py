@@ -1,5 +1,6 @@
 """What makes a zoo: every number of it, in one frozen value whose digest names the zoo's folder."""
 
+import json
 from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
@@ -180,11 +181,15 @@ class Recipe(Frozen):
         return digest(self.model_dump(mode="json"))
 
     def provenance(self, task: str, source: str) -> dict[str, str]:
-        """Give what a checkpoint of this zoo says about itself."""
-        return {
+        """Give what a checkpoint of this zoo says about itself, as JSON under one key.
+
+        Safetensors writes several keys in a random order, and files would differ between builds.
+        """
+        content = {
             "zoo": self.name,
             "recipe": self.digest,
             "task": task,
             "images": source,
             "backbone": self.backbone.description,
         }
+        return {"provenance": json.dumps(content)}

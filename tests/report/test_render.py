@@ -54,7 +54,7 @@ def test_every_accuracy_is_shown_whole_at_every_width(wide: pd.DataFrame, width:
 
 
 def test_eight_tasks_fit_in_one_table_of_120_columns(wide: pd.DataFrame) -> None:
-    assert text(wide, 120).count("method") == 1 + text(wide, 120).count("per method")
+    assert sum(line.startswith("method ") for line in text(wide, 120).splitlines()) == 1
 
 
 def test_off_a_terminal_the_table_is_plain_text(small: pd.DataFrame) -> None:

@@ -1,0 +1,158 @@
+"""The results dataset: one Parquet file per attempt at a run."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from distmerge.errors import ResultsError, problem_list
+from distmerge.results.attempts import last_attempts
+from distmerge.results.files import Folder, open_folder
+from distmerge.results.reading import read_rows
+from distmerge.results.record import RunRecord
+from distmerge.results.schema import arrow_schema, arrow_table
+from distmerge.spec import Hyper
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Characters that every reader takes literally in hive paths: nothing is URL-encoded.
+SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+
+
+class _Attempt(NamedTuple):
+    number: int
+    path: str
+
+
+@dataclass(frozen=True)
+class RunStore:
+    """A results dataset, readable without distmerge: ``pandas.read_parquet(root)``."""
+
+    root: str
+    """Folder, or URL such as ``s3://bucket/prefix``; ``AWS_ENDPOINT_URL`` is honoured."""
+    hypers: Mapping[str, type[Hyper]]
+    """Hyperparameters of every known method; they fix the columns."""
+
+    @cached_property
+    def _folder(self) -> Folder:
+        return open_folder(self.root)
+
+    def append(self, record: RunRecord) -> None:
+        """Store one attempt at a run, whole or not at all; storing it again changes nothing.
+
+        An ok attempt replaces every other attempt at its run, so that a reader that knows nothing
+        of attempts counts no run twice; nothing replaces an ok attempt but a later ok one.
+
+        Raises:
+            ConfigError: lists the hyperparameters whose type has no column.
+            ResultsError: the record cannot be stored, or the dataset cannot be written.
+        """
+        _refuse_unsafe_names(record)
+        table = arrow_table(record, self.hypers)
+        folder = f"{self._folder.root}/study={record.study}/method={record.stages}"
+        path = f"{folder}/{record.run_id}-{record.attempt}.parquet"
+        if record.status == "ok":
+            self._folder.write(path, _parquet(table))
+            self._withdraw_superseded(folder, record.run_id, _parquet(table.slice(0, 0)))
+        elif not self._is_ok(path):
+            self._folder.write(path, _parquet(table))
+
+    def records(self, study: str) -> "pd.DataFrame":
+        """Give all rows of a study, of every attempt; no row if nothing is stored yet.
+
+        Raises:
+            ResultsError: a file is unreadable, or files disagree about a column's type.
+        """
+        return read_rows(self._folder, study, arrow_schema(self.hypers))
+
+    def studies(self) -> list[str]:
+        """Give the names of the studies in the dataset.
+
+        Raises:
+            ResultsError: the place cannot be listed.
+        """
+        root = self._folder.root
+        found = {path.removeprefix(f"{root}/study=").split("/", 1)[0] for path in self._files()}
+        return sorted(found)
+
+    def finished(self, study: str) -> "pd.DataFrame":
+        """Give the rows of the runs that ended well, each run once.
+
+        Raises:
+            ResultsError: a file is unreadable, or files disagree about a column's type.
+        """
+        rows = last_attempts(self.records(study))
+        return rows[rows["status"] == "ok"].reset_index(drop=True)
+
+    def write_file(self, name: str, content: bytes) -> str:
+        """Store a file beside the rows, whole or not at all; give its place.
+
+        Args:
+            name: path below the root; readers of the dataset skip names that begin with ``_``.
+            content: the whole file.
+
+        Raises:
+            ResultsError: the place cannot be written.
+        """
+        path = f"{self._folder.root}/{name}"
+        self._folder.write(path, content)
+        return path
+
+    def read_file(self, name: str) -> bytes:
+        """Give the content of a file that ``write_file`` stored.
+
+        Raises:
+            ResultsError: there is none, or it cannot be read.
+        """
+        return self._folder.read(f"{self._folder.root}/{name}")
+
+    def _files(self) -> list[str]:
+        prefix = f"{self._folder.root}/study="
+        files = self._folder.parquet_files(self._folder.root)
+        return [path for path in files if path.startswith(prefix)]
+
+    def _withdraw_superseded(self, folder: str, run_id: str, empty: bytes) -> None:
+        """Withdraw what the last ok attempt replaces.
+
+        Writers that race agree on which one that is, so none withdraws it.
+        """
+        attempts = list(self._attempts(folder, run_id))
+        if len(attempts) == 1:
+            return
+        last = max((a for a in attempts if self._is_ok(a.path)), default=None)
+        for attempt in attempts if last else ():
+            if attempt != last:
+                self._folder.withdraw(attempt.path, empty)
+
+    def _attempts(self, folder: str, run_id: str) -> Iterator[_Attempt]:
+        for path in self._folder.parquet_files(folder):
+            stem = path.rsplit("/", 1)[-1].removesuffix(".parquet")
+            name, _, number = stem.rpartition("-")
+            if name == run_id:
+                yield _Attempt(int(number), path)
+
+    def _is_ok(self, path: str) -> bool:
+        return bool(self._folder.first_value(path, "status") == "ok")
+
+
+def _refuse_unsafe_names(record: RunRecord) -> None:
+    names = {"study": record.study, "stages": record.stages, "run_id": record.run_id}
+    problems = [
+        f"{key}: got {name!r}, expected letters, digits and _ . + -"
+        for key, name in names.items()
+        if not SAFE.fullmatch(name)
+    ]
+    if problems:
+        raise ResultsError(problem_list("names that become paths", problems))
+
+
+def _parquet(table: Any) -> bytes:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    buffer = pa.BufferOutputStream()
+    parquet.write_table(table, buffer)
+    content: bytes = buffer.getvalue().to_pybytes()
+    return content
