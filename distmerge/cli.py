@@ -57,7 +57,7 @@ def sweep(
     from distmerge.sweep import run_sweep
 
     result = run_sweep(study, OUT)
-    _print_board(result.leaderboard, study.study, study.select)
+    _print_board(result.leaderboard, study.study)
     OUT.print(f"results  {study.storage}", highlight=False, soft_wrap=True)
     if result.best is not None:
         OUT.print(f"best     {result.best.method}, run {result.best.run_id}", highlight=False)
@@ -91,7 +91,7 @@ def leaderboard(
     if as_json:
         OUT.print_json(leaderboard_json(table))
     else:
-        _print_board(table, name, None)
+        _print_board(table, name)
 
 
 @app.command()
@@ -162,13 +162,13 @@ def _study_arguments(arguments: Sequence[str]) -> tuple[Path, list[str]]:
     return (Path(paths[0]) if paths else QUICKSTART), overrides
 
 
-def _print_board(table: object, study: str, select: str | None) -> None:
+def _print_board(table: object, study: str) -> None:
     import pandas as pd
 
     from distmerge.report import render_leaderboard
 
     assert isinstance(table, pd.DataFrame)
-    OUT.print(render_leaderboard(table, study=study, select=select))
+    OUT.print(render_leaderboard(table, study=study))
 
 
 def _settings(hyper: type[Hyper]) -> Table:

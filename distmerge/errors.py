@@ -23,6 +23,10 @@ class CapacityError(DistmergeError, RuntimeError):
     """The cluster does not offer what the study asks for."""
 
 
+class WorkerDiedError(DistmergeError, RuntimeError):
+    """A worker was lost for good: it could not start, or it died more often than allowed."""
+
+
 class WorkerTimeoutError(DistmergeError, TimeoutError):
     """A worker did not answer in the time that the study allows."""
 

@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import ray
-from ray.exceptions import GetTimeoutError, RayTaskError
+from ray.exceptions import ActorDiedError, GetTimeoutError, RayTaskError
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from distmerge.actors.placement import actor_resources, assign
 from distmerge.coordinator import Source, TaskWorker, WorkerInfo
-from distmerge.errors import CapacityError, WorkerTimeoutError
+from distmerge.errors import CapacityError, WorkerDiedError, WorkerTimeoutError
 from distmerge.spec import RayConfig
 
 TaskActor = ray.remote(TaskWorker)
@@ -44,7 +44,7 @@ class Pool:
         self._group: PlacementGroup | None = None
         self.members: tuple[Member, ...] = ()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Pool":
         """Reserve, start and wait until every model is loaded.
 
         Raises:
@@ -119,6 +119,7 @@ def answer(ref: Any, timeout_s: float, what: str) -> Any:
     """Give a worker's answer; an error of ours comes out as it was raised there.
 
     Raises:
+        WorkerDiedError: the worker is lost for good.
         WorkerTimeoutError: there is none in time.
     """
     try:
@@ -128,5 +129,8 @@ def answer(ref: Any, timeout_s: float, what: str) -> Any:
             f"{what}: no answer in {timeout_s:g} s (ray.timeout_s); a lost actor may wait for "
             f"resources that nobody has; free now: {ray.available_resources()}"
         ) from error
+    except ActorDiedError as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise WorkerDiedError(f"{what}: the actor is lost: {reason}") from error
     except RayTaskError as error:
         raise error.cause from error

@@ -17,6 +17,8 @@ from distmerge.methods.contract import PRETRAINED
 from distmerge.spec import digest
 from distmerge.tasks import ROLES, Role
 
+EVALUATED: tuple[Role, ...] = ("select", "report")
+
 
 class FeatureBlock(NamedTuple):
     """What a fixed model says about consecutive images; NumPy, so that processes can map it."""
@@ -69,7 +71,9 @@ def feature_keys(
     heads: Mapping[str, str],
     images: Mapping[tuple[str, Role], str],
 ) -> tuple[FeatureKey, ...]:
-    """Give the facts that a study needs: each task's own model and the base, on every role.
+    """Give the facts that a study needs of each task.
+
+    They are its own model's on every role, and the base's on the roles that are evaluated.
 
     Args:
         tower: digest of the tower's description.
@@ -85,8 +89,8 @@ def feature_keys(
             digest([tower, models[model], heads[task], images[task, role], "float32"]),
         )
         for task in heads
-        for model in (task, PRETRAINED)
-        for role in ROLES
+        for model, roles in ((task, ROLES), (PRETRAINED, EVALUATED))
+        for role in roles
     )
 
 

@@ -1,7 +1,7 @@
 """Takes logits and labels; gives metrics per suite, task and their means."""
 
 from distmerge.evaluation.metrics import accuracy, agreement, expected_calibration_error
-from distmerge.evaluation.suites import MEAN, clean_metrics, select_metrics
+from distmerge.evaluation.suites import MEAN, clean_metrics, score_metric, select_metrics
 
 __all__ = [
     "MEAN",
@@ -9,5 +9,6 @@ __all__ = [
     "agreement",
     "clean_metrics",
     "expected_calibration_error",
+    "score_metric",
     "select_metrics",
 ]

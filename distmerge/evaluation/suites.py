@@ -22,7 +22,7 @@ def select_metrics(
     """Give what a search compares runs by, on the select images.
 
     Agreement with the individual models and relative entropy need no label; ``labels`` is called
-    for the criterion "accuracy" alone. The mean row ``score`` is higher for better runs.
+    for the criterion "accuracy" alone. The mean row ``score:CRITERION`` is higher for better runs.
     """
     values = {
         "agreement": {
@@ -36,7 +36,12 @@ def select_metrics(
     metrics = [row for name, by_task in values.items() for row in _rows("select", name, by_task)]
     mean = next(row.value for row in metrics if row.metric == criterion and row.task == MEAN)
     score = -mean if criterion == "entropy" else mean
-    return (*metrics, Metric("select", MEAN, "score", score))
+    return (*metrics, Metric("select", MEAN, score_metric(criterion), score))
+
+
+def score_metric(criterion: Criterion) -> str:
+    """Give the name of the metric that a search by ``criterion`` raises."""
+    return f"score:{criterion}"
 
 
 def clean_metrics(logits: Logits, labels: Labels) -> tuple[Metric, ...]:

@@ -13,6 +13,7 @@ REFERENCES = ("individual", "pretrained")
 
 MEAN = "mean"
 TASK_PREFIX = "accuracy."
+SCORE_PREFIX = "score:"
 
 INPUTS = ("protocol", "num_tasks", "base_digest", "checkpoint_digests", "data_digest")
 """What the runs of one table should have in common."""
@@ -21,6 +22,7 @@ COLUMNS = (
     "method",
     "reference",
     "run_id",
+    "criterion",
     "score",
     "accuracy",
     "retained",
@@ -37,10 +39,12 @@ def leaderboard(rows: "pd.DataFrame", study: str) -> "pd.DataFrame":
 
     A method's run is the one with the highest score on the select images; report accuracy plays
     no part in the choice, and a run that failed, was pruned or has a number that is not finite is
-    never chosen. Of a reference, the latest run counts.
+    never chosen. Scores by different criteria do not compare: the criterion is that of the merged
+    run started last, and a run scored by another is only counted. Of a reference, the latest run
+    counts.
 
-    Columns: ``method``, ``reference``, ``run_id``, ``score``, ``accuracy`` (mean of the tasks),
-    ``retained`` (mean over tasks of accuracy / the individual model's), ``trials`` (runs that
+    Columns: ``method``, ``reference``, ``run_id``, ``criterion`` (null for references), ``score``
+    (by that criterion), ``accuracy`` (mean of the tasks), ``retained`` (mean over tasks of accuracy / the individual model's), ``trials`` (runs that
     ended well), ``failed``, ``cost_s`` (of the run shown), ``total_s`` (of every stored attempt),
     what it ran on (``INPUTS``), then ``accuracy.TASK`` per task. A method without a usable run
     has counts only.
@@ -60,10 +64,13 @@ def leaderboard(rows: "pd.DataFrame", study: str) -> "pd.DataFrame":
         raise ResultsError(f"no run of study {study!r}; studies in the table: {known}")
     counted = last_attempts(own.astype({"study": str, "method": str}))
     runs = _runs(counted)
-    chosen = _chosen(runs)
+    criterion = _criterion(runs)
+    runs["score"] = runs["score"].where(runs["criterion"] == criterion)
+    chosen = _chosen(runs.drop(columns="criterion"))
     tasks = [name for name in runs.columns if name.startswith(TASK_PREFIX)]
     table = pd.concat([_counts(counted, own), chosen], axis="columns").reset_index(names="method")
     table["reference"] = table["method"].isin(REFERENCES)
+    table["criterion"] = [None if reference else criterion for reference in table["reference"]]
     table["retained"] = _retained(table.set_index("method")[tasks]).to_numpy()
     ordered = table.sort_values(
         ["reference", "accuracy", "method"], ascending=[True, False, True], ignore_index=True
@@ -85,13 +92,23 @@ def _runs(counted: "pd.DataFrame") -> "pd.DataFrame":
     ok = counted[counted["status"] == "ok"]
     runs = ok.drop_duplicates("run_id").set_index("run_id")
     runs = runs[["method", "started_at", "wall_s", *INPUTS]].rename(columns={"wall_s": "cost_s"})
-    is_score = (ok["suite"] == "select") & (ok["metric"] == "score") & (ok["task"] == MEAN)
-    runs["score"] = ok[is_score].set_index("run_id")["value"]
+    metrics = ok["metric"].astype(str)
+    is_score = (ok["suite"] == "select") & metrics.str.startswith(SCORE_PREFIX)
+    scores = ok[is_score & (ok["task"] == MEAN)].set_index("run_id")
+    runs["criterion"] = scores["metric"].astype(str).str.removeprefix(SCORE_PREFIX)
+    runs["score"] = scores["value"]
     clean = ok[(ok["suite"] == "clean") & (ok["metric"] == "accuracy")]
     runs["accuracy"] = clean[clean["task"] == MEAN].set_index("run_id")["value"]
     for task in (name for name in clean["task"].unique() if name != MEAN):
         runs[TASK_PREFIX + task] = clean[clean["task"] == task].set_index("run_id")["value"]
     return runs
+
+
+def _criterion(runs: "pd.DataFrame") -> str | None:
+    """Give what the merged run started last was scored by, None without a score."""
+    merged = runs[~runs["method"].isin(REFERENCES)].dropna(subset="criterion").reset_index()
+    latest = merged.sort_values(["started_at", "run_id"])["criterion"].tail(1)
+    return None if latest.empty else str(latest.item())
 
 
 def _chosen(runs: "pd.DataFrame") -> "pd.DataFrame":

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SELECTED_BY: Mapping[str, str] = {
-    "agreement": "agreement with the individual models on the select images, without labels",
-    "entropy": "prediction entropy on the select images, without labels",
-    "accuracy": "accuracy on the labelled select images",
+    "agreement": "agreement with the individual models, without labels",
+    "entropy": "low prediction entropy, without labels",
+    "accuracy": "accuracy, with labels",
 }
 MISSING = "-"
 METHOD_WIDTH = 24
@@ -42,7 +42,7 @@ class LeaderboardView:
     """A leaderboard that rich prints: one table if it fits, else the tasks below in parts."""
 
     title: str
-    caption: str
+    caption: Text
     methods: tuple[str, ...]
     num_merged: int
     """The first rows are methods, the rest are references."""
@@ -52,26 +52,31 @@ class LeaderboardView:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table | Text]:
         """Yield the tables, no wider than the console."""
         score, mean, *rest = self.summary
-        columns = [score, mean, *self.tasks, *rest]
+        whole = [[score, mean, *self.tasks, *rest]]
+        parts = [self.summary, *_parts(self.tasks, options.max_width - METHOD_WIDTH)]
+        layouts = [
+            [self._table(columns, gap=gap) for columns in shown]
+            for shown in (whole, parts)
+            for gap in (2, 1)
+        ]
         wide = options.update(width=UNLIMITED)
-        yield Text(f"{self.title}\n", style="bold")
-        for gap in (2, 1):
-            whole = self._table(columns, gap=gap)
-            if Measurement.get(console, wide, whole).maximum <= options.max_width:
-                yield whole
-                break
-        else:
-            yield self._table(self.summary)
-            for part in _parts(self.tasks, options.max_width - METHOD_WIDTH):
-                yield Text()
-                yield self._table(part)
+        fitting = (
+            tables
+            for tables in layouts
+            if max(Measurement.get(console, wide, table).maximum for table in tables)
+            <= options.max_width
+        )
+        yield Text(self.title, style="bold")
+        for table in next(fitting, layouts[-1]):
+            yield Text()
+            yield table
         yield Text()
-        yield Text(self.caption, style="dim")
+        yield self.caption
 
-    def _table(self, shown: Sequence[Column], *, gap: int = 1) -> Table:
+    def _table(self, shown: Sequence[Column], *, gap: int) -> Table:
         # The box itself puts one space between columns.
         table = Table(
-            box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap - 1, 0, 0)
+            box=box.HORIZONTALS, show_edge=False, pad_edge=False, padding=(0, gap - 1, 0, 0)
         )
         table.add_column("method", max_width=METHOD_WIDTH, overflow="fold")
         for column in shown:
@@ -89,16 +94,14 @@ class LeaderboardView:
         return table
 
 
-def render_leaderboard(
-    table: "pd.DataFrame", *, study: str, select: str | None = None
-) -> LeaderboardView:
+def render_leaderboard(table: "pd.DataFrame", *, study: str) -> LeaderboardView:
     """Give a leaderboard for rich to print; plain text where the console is no terminal.
 
     Args:
         table: from ``leaderboard``.
         study: its name, for the title.
-        select: what the study's runs were chosen by: agreement, entropy or accuracy.
     """
+    protocols = ", ".join(table["protocol"].dropna().unique()) or "unknown"
     merged = [not reference for reference in table["reference"]]
     num_merged = sum(merged)
     failed = Column(
@@ -108,12 +111,12 @@ def render_leaderboard(
         _percent(task, table[column], num_merged) for task, column in task_columns(table).items()
     )
     return LeaderboardView(
-        title=f"Leaderboard of {study}, {len(tasks)} tasks",
-        caption=_caption(table, select),
+        title=f"Leaderboard of {study}: {len(tasks)} tasks, protocol {protocols}",
+        caption=_caption(table),
         methods=tuple(table["method"]),
         num_merged=num_merged,
         summary=(
-            Column("score", tuple(_number(value, "{:.4f}") for value in table["score"])),
+            Column("score", tuple(_number(value, "{:.3f}") for value in table["score"])),
             _percent("mean", table["accuracy"], num_merged),
             _percent("retained", table["retained"], num_merged),
             Column("trials", tuple(str(count) for count in table["trials"])),
@@ -130,22 +133,15 @@ def leaderboard_json(table: "pd.DataFrame") -> str:
     return table.to_json(orient="records", indent=2, double_precision=15)
 
 
-def _caption(table: "pd.DataFrame", select: str | None) -> str:
-    by = "score on the select images" if select is None else SELECTED_BY[select]
-    protocols = ", ".join(table["protocol"].dropna().unique()) or "unknown"
-    return (
-        f"Best run per method by {by}. Accuracy in percent, on the report images, which chose "
-        f"nothing. retained: percent of the individual models' accuracy. Protocol: {protocols}."
-        f"{_mixture(table)}"
-    )
-
-
-def _mixture(table: "pd.DataFrame") -> str:
+def _caption(table: "pd.DataFrame") -> Text:
+    criteria = table["criterion"].dropna()
+    by = "none" if criteria.empty else SELECTED_BY[criteria.iloc[0]]
     differing = [name for name in INPUTS if table[name].nunique() > 1]
-    return (
-        f" CAUTION: the runs differ in {', '.join(differing)}; their numbers do not compare."
-        if differing
-        else ""
+    caution = f"\nCAUTION: the runs differ in {', '.join(differing)}; their numbers do not compare."
+    return Text.assemble(
+        (f"score, on the select images, chose the runs: {by}\n", "dim"),
+        ("mean and tasks: accuracy in percent, on the report images; retained: its share", "dim"),
+        (caution if differing else "", "yellow"),
     )
 
 
@@ -163,10 +159,7 @@ def _number(value: float, form: str) -> str:
 def _duration(seconds: float) -> str:
     if not math.isfinite(seconds):
         return MISSING
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes / 60:.1f} h"
+    return f"{seconds:,.0f} s"
 
 
 def _cell(column: Column, row: int) -> Text:

@@ -16,6 +16,7 @@ from pydantic import (
 from distmerge.spec.hyper import Distribution, Frozen, Value, parse_setting
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+RESERVED = ("mean", "pretrained", "individual")  # what rows call means and references
 Setting = Annotated[Any, BeforeValidator(parse_setting)]
 
 
@@ -48,6 +49,9 @@ class ModelFiles(Frozen):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"task names appear twice: {', '.join(twice)}")
+        reserved = sorted(set(names) & set(RESERVED))
+        if reserved:
+            raise ValueError(f"task names have a meaning of their own: {', '.join(reserved)}")
         return self
 
 

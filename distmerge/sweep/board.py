@@ -2,7 +2,7 @@
 
 import time
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.live import Live
@@ -30,7 +30,7 @@ class Board:
         self._start = time.monotonic()
         self._live = Live(console=console, auto_refresh=False, transient=True)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Board":
         if self._console.is_terminal:
             self._live.start()
         return self

@@ -13,6 +13,7 @@ from optuna.distributions import (
 )
 from optuna.trial import TrialState
 
+from distmerge.evaluation import score_metric
 from distmerge.spec import (
     Choice,
     Distribution,
@@ -94,6 +95,7 @@ class _PipelineSearch:
     ) -> None:
         self._pipeline, self._seed = pipeline, study.seed
         self._hypers, self._identify = hypers, identify
+        self._metric = score_metric(study.select)
         self._ranges = search_space(pipeline, hypers)
         self._space = {key: _optuna(range_) for key, range_ in self._ranges.items()}
         self._study = optuna.create_study(
@@ -134,7 +136,7 @@ class _PipelineSearch:
         rows = finished[
             (finished["method"] == self._pipeline.name)
             & (finished["suite"] == "select")
-            & (finished["metric"] == "score")
+            & (finished["metric"] == self._metric)
         ]
         for row in rows.to_dict("records"):
             values = {key: _plain(row[key]) for key in self._space}

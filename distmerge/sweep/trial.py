@@ -42,7 +42,7 @@ def ended(record: RunRecord) -> Ended:
     """Give what the search and the board need to know of a record."""
     means = {(m.suite, m.metric): m.value for m in record.metrics if m.task == MEAN}
     return Ended(
-        means.get(("select", "score")),
+        next((value for (_, name), value in means.items() if name.startswith("score:")), None),
         means.get(("clean", "accuracy")),
         record.wall_s,
         record.error,

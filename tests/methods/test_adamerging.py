@@ -82,7 +82,7 @@ def test_the_golden_example_gives_its_loss_and_gradient() -> None:
 
 @pytest.mark.parametrize("grouping", ["global", "per_tensor"])
 def test_the_golden_example_takes_its_first_step(grouping: str) -> None:
-    problem, raw = linear_problem(AdaMerging(grouping=grouping, steps=1, lr=1e-3))  # type: ignore[arg-type]  # a literal
+    problem, raw = linear_problem(AdaMerging(grouping=grouping, steps=1, lr=1e-3))
     optimise(problem, ignored)
     golden = torch.tensor([[0.301], [0.299]], dtype=torch.float64)
     torch.testing.assert_close(raw, golden, rtol=0, atol=1e-8)
@@ -111,6 +111,7 @@ def test_the_reached_coefficients_are_those_that_autograd_reaches(projection: st
     raw = torch.tensor([[-0.5, -1e-9, 1e-9, 0.4, 1 - 1e-9, 1 + 1e-9, 3.0]], dtype=torch.float64)
     through = raw.clone().requires_grad_()
     effective(through, projection).sum().backward()
+    assert through.grad is not None
     assert torch.equal(reached(raw, projection), through.grad)
 
 

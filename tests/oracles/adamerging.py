@@ -14,8 +14,9 @@ Array: TypeAlias = NDArray[np.float64]
 
 def softmax(logits: Array) -> Array:
     """Give the class probabilities of one image."""
-    powers: Array = np.exp(logits - logits.max())
-    return powers / powers.sum()
+    powers = np.exp(logits - logits.max())
+    probabilities: Array = powers / powers.sum()
+    return probabilities
 
 
 def entropy(logits: Array) -> float:

@@ -1,0 +1,128 @@
+import pandas as pd
+import pytest
+
+from distmerge.methods import HYPERS
+from distmerge.spec import Pipeline, RunConfig, Study, digest
+from distmerge.sweep.search import Search, Suggestion
+
+NOTHING = pd.DataFrame(columns=["method", "suite", "metric", "run_id", "value"])
+
+
+def identify(config: RunConfig) -> str:
+    return digest([config.name, sorted(config.values().items())])
+
+
+def study(*pipelines: Pipeline, seed: int = 0, sampler: str = "tpe") -> Study:
+    content = {"study": "s", "models": {"zoo": "tiny"}, "pipelines": pipelines}
+    return Study.model_validate({**content, "seed": seed, "sampler": sampler})
+
+
+def arithmetic(trials: int, **settings: object) -> Pipeline:
+    named = {f"task_arithmetic.{key}": value for key, value in settings.items()}
+    return Pipeline(stages=("task_arithmetic",), trials=trials, settings=named)
+
+
+def asked(search: Search, score: float | None = 0.5) -> list[Suggestion]:
+    found = []
+    while (suggestion := search.ask()) is not None:
+        search.tell(suggestion, score)
+        found.append(suggestion)
+    return found
+
+
+def rows(suggestions: list[Suggestion], metric: str = "score:agreement") -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "method": s.config.name,
+                "suite": "select",
+                "metric": metric,
+                "run_id": s.run_id,
+                "value": 0.5,
+                **s.config.values(),
+            }
+            for s in suggestions
+        ]
+    )
+
+
+def scaling(suggestion: Suggestion) -> object:
+    return suggestion.config.values()["task_arithmetic.scaling"]
+
+
+def test_a_pipeline_gets_its_trials_and_the_defaults_come_first() -> None:
+    found = asked(Search(study(arithmetic(4)), HYPERS, identify, NOTHING))
+    assert scaling(found[0]) == 0.3
+    assert len({scaling(s) for s in found}) == 4
+    assert all(0.05 <= float(str(scaling(s))) <= 0.6 for s in found)
+
+
+def test_a_pipeline_with_nothing_to_search_is_run_once() -> None:
+    averaging = Pipeline(stages=("weight_averaging",), trials=5)
+    assert len(asked(Search(study(averaging), HYPERS, identify, NOTHING))) == 1
+
+
+def test_pipelines_take_turns() -> None:
+    averaging = Pipeline(stages=("weight_averaging",))
+    found = asked(Search(study(averaging, arithmetic(3)), HYPERS, identify, NOTHING))
+    assert [s.pipeline for s in found] == [0, 1, 1, 1]
+
+
+def test_a_seed_gives_the_same_suggestions_again() -> None:
+    first, again, other = (
+        [
+            s.run_id
+            for s in asked(Search(study(arithmetic(6), seed=seed), HYPERS, identify, NOTHING))
+        ]
+        for seed in (1, 1, 2)
+    )
+    assert first == again != other
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_a_fixed_setting_is_never_varied(sampler: str) -> None:
+    pipeline = Pipeline(
+        stages=("task_arithmetic", "surgery"),
+        trials=5,
+        settings={"surgery.rank": 8, "task_arithmetic.scaling": {"uniform": [0.2, 0.25]}},
+    )
+    found = asked(Search(study(pipeline, sampler=sampler), HYPERS, identify, NOTHING))
+    assert {s.config.values()["surgery.rank"] for s in found} == {8}
+    assert all(0.2 <= float(str(scaling(s))) <= 0.25 for s in found)
+
+
+def test_a_finite_space_is_not_run_twice_over() -> None:
+    found = asked(
+        Search(study(arithmetic(9, scaling={"choice": [0.1, 0.3]})), HYPERS, identify, NOTHING)
+    )
+    assert {scaling(s) for s in found} == {0.1, 0.3}
+    assert len(found) == 2
+
+
+def test_finished_runs_count_and_the_rest_is_asked_for() -> None:
+    before = asked(Search(study(arithmetic(3)), HYPERS, identify, NOTHING))
+    search = Search(study(arithmetic(5)), HYPERS, identify, rows(before))
+    assert search.remaining == 2
+    later = asked(search)
+    assert {s.run_id for s in later}.isdisjoint(s.run_id for s in before)
+
+
+def test_a_finished_study_asks_for_nothing() -> None:
+    before = asked(Search(study(arithmetic(3)), HYPERS, identify, NOTHING))
+    search = Search(study(arithmetic(3)), HYPERS, identify, rows(before))
+    assert search.remaining == 0
+    assert search.ask() is None
+
+
+def test_runs_of_other_inputs_or_criteria_do_not_count() -> None:
+    before = asked(Search(study(arithmetic(3)), HYPERS, identify, NOTHING))
+    other = rows(before).assign(run_id="other")
+    assert Search(study(arithmetic(3)), HYPERS, identify, other).remaining == 3
+    entropy = rows(before, metric="score:entropy")
+    assert Search(study(arithmetic(3)), HYPERS, identify, entropy).remaining == 3
+
+
+def test_a_failed_run_spends_its_trial_and_is_run_again_by_the_next_sweep() -> None:
+    failed = asked(Search(study(arithmetic(2)), HYPERS, identify, NOTHING), score=None)
+    assert len(failed) == 2
+    assert Search(study(arithmetic(2)), HYPERS, identify, NOTHING).remaining == 2
