@@ -44,10 +44,10 @@ def leaderboard(rows: "pd.DataFrame", study: str) -> "pd.DataFrame":
     counts.
 
     Columns: ``method``, ``reference``, ``run_id``, ``criterion`` (null for references), ``score``
-    (by that criterion), ``accuracy`` (mean of the tasks), ``retained`` (mean over tasks of accuracy / the individual model's), ``trials`` (runs that
-    ended well), ``failed``, ``cost_s`` (of the run shown), ``total_s`` (of every stored attempt),
-    what it ran on (``INPUTS``), then ``accuracy.TASK`` per task. A method without a usable run
-    has counts only.
+    (by that criterion), ``accuracy`` (mean of the tasks), ``retained`` (mean over tasks of
+    accuracy / the individual model's), ``trials`` (runs that ended well), ``failed``, ``cost_s``
+    (of the run shown), ``total_s`` (of every stored attempt), what it ran on (``INPUTS``), then
+    ``accuracy.TASK`` per task. A method without a usable run has counts only.
 
     Args:
         rows: the results table, from ``RunStore.records`` or ``pandas.read_parquet``.

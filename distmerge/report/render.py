@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SELECTED_BY: Mapping[str, str] = {
-    "agreement": "agreement with the individual models, without labels",
-    "entropy": "low prediction entropy, without labels",
+    "agreement": "agreement with individual models, without labels",
+    "entropy": "minus prediction entropy, without labels",
     "accuracy": "accuracy, with labels",
 }
 MISSING = "-"
@@ -135,12 +135,14 @@ def leaderboard_json(table: "pd.DataFrame") -> str:
 
 def _caption(table: "pd.DataFrame") -> Text:
     criteria = table["criterion"].dropna()
-    by = "none" if criteria.empty else SELECTED_BY[criteria.iloc[0]]
+    by = "none has one"
+    if not criteria.empty:
+        by = SELECTED_BY.get(criteria.iloc[0], criteria.iloc[0])
     differing = [name for name in INPUTS if table[name].nunique() > 1]
     caution = f"\nCAUTION: the runs differ in {', '.join(differing)}; their numbers do not compare."
     return Text.assemble(
-        (f"score, on the select images, chose the runs: {by}\n", "dim"),
-        ("mean and tasks: accuracy in percent, on the report images; retained: its share", "dim"),
+        (f"Best score on select images: {by}.\n", "dim"),
+        ("Accuracy in percent, on report images; retained: in percent of individual's.", "dim"),
         (caution if differing else "", "yellow"),
     )
 

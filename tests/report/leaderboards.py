@@ -1,6 +1,7 @@
 """Stored runs to compare."""
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -16,9 +17,19 @@ def run(run_id: str, stages: str, score: float | None, *accuracies: float) -> Ru
     """A run with a select score and one accuracy per task."""
     tasks = [Metric("clean", f"task{i}", "accuracy", value) for i, value in enumerate(accuracies)]
     mean = Metric("clean", "mean", "accuracy", sum(accuracies) / len(accuracies))
-    select = [] if score is None else [Metric("select", "mean", "score", score)]
+    select = [] if score is None else [Metric("select", "mean", "score:agreement", score)]
     metrics = (*select, *tasks, mean)
     return replace(RECORD, run_id=run_id, stages=stages, hyper={}, metrics=metrics)
+
+
+def by_entropy(earlier: RunRecord) -> RunRecord:
+    """The same run, started a minute later and scored by entropy."""
+    metrics = tuple(
+        metric._replace(metric=metric.metric.replace("agreement", "entropy"))
+        for metric in earlier.metrics
+    )
+    later = earlier.started_at + timedelta(minutes=1)
+    return replace(earlier, metrics=metrics, started_at=later)
 
 
 def failed(run_id: str, stages: str, attempt: int = 0) -> RunRecord:

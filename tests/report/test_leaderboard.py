@@ -12,7 +12,7 @@ import pytest
 
 from distmerge.errors import ResultsError
 from distmerge.report import leaderboard, task_columns
-from tests.report.leaderboards import INDIVIDUAL, PRETRAINED, STUDY, failed, rows, run
+from tests.report.leaderboards import INDIVIDUAL, PRETRAINED, STUDY, by_entropy, failed, rows, run
 from tests.results.records import RECORD
 
 
@@ -41,6 +41,41 @@ def test_a_run_that_did_not_end_well_never_wins(tmp_path: Path, status: str) -> 
     lost = replace(run("lost", "learner", 0.9, 1.0), status=status)  # type: ignore[arg-type]  # a Status
     table = leaderboard(rows(tmp_path, lost, run("plain", "learner", 0.1, 0.1)), STUDY)
     assert table["run_id"].tolist() == ["plain"]
+
+
+def test_only_runs_scored_by_the_latest_criterion_compete(tmp_path: Path) -> None:
+    before, now = run("before", "learner", 0.9, 0.8), by_entropy(run("now", "learner", -0.2, 0.4))
+    table = leaderboard(rows(tmp_path, now, before), STUDY)
+    shown = table[["run_id", "criterion", "score", "trials"]].to_numpy().tolist()
+    assert shown == [["now", "entropy", -0.2, 2]]
+
+
+def test_a_method_scored_by_another_criterion_only_is_counted(tmp_path: Path) -> None:
+    stored = rows(tmp_path, run("a", "learner", 0.9, 0.8), by_entropy(run("b", "fixer", -0.2, 0.4)))
+    table = leaderboard(stored, STUDY)
+    assert table["criterion"].tolist() == ["entropy", "entropy"]
+    assert table["trials"].tolist() == [1, 1]
+    assert table["run_id"].isna().tolist() == [False, True]
+
+
+def test_a_failed_run_started_later_does_not_change_the_criterion(tmp_path: Path) -> None:
+    lost = replace(by_entropy(run("b", "learner", -0.2, 0.4)), status="error")
+    table = leaderboard(rows(tmp_path, run("a", "learner", 0.9, 0.8), lost), STUDY)
+    assert table["criterion"].tolist() == ["agreement"]
+
+
+def test_a_reference_has_no_say_in_the_criterion_and_no_score_by_another(tmp_path: Path) -> None:
+    reference = by_entropy(run("i", "individual", -0.1, 1.0))
+    table = leaderboard(rows(tmp_path, run("a", "learner", 0.9, 0.8), reference), STUDY)
+    assert table["criterion"].fillna("none").tolist() == ["agreement", "none"]
+    assert table["score"].isna().tolist() == [False, True]
+    assert table["accuracy"].tolist() == [0.8, 1.0]
+
+
+def test_a_reference_shows_its_score_by_the_criterion_of_the_study(tmp_path: Path) -> None:
+    reference = run("p", "pretrained", 0.25, 0.5)
+    table = leaderboard(rows(tmp_path, run("a", "learner", 0.9, 0.8), reference), STUDY)
+    assert table["score"].tolist() == [0.9, 0.25]
 
 
 def test_a_method_that_only_failed_is_shown_without_numbers(tmp_path: Path) -> None:

@@ -15,14 +15,10 @@ from tests.report.leaderboards import INDIVIDUAL, PRETRAINED, STUDY, failed, row
 WIDE = tuple(0.5 + i / 100 for i in range(8))
 
 
-def text(table: pd.DataFrame, width: int = 110, select: str | None = "agreement") -> str:
+def text(table: pd.DataFrame, width: int = 110) -> str:
     out = io.StringIO()
-    Console(file=out, width=width).print(render_leaderboard(table, study=STUDY, select=select))
+    Console(file=out, width=width).print(render_leaderboard(table, study=STUDY))
     return out.getvalue()
-
-
-def words(printed: str) -> str:
-    return " ".join(printed.split())
 
 
 @pytest.fixture
@@ -39,7 +35,7 @@ def wide(tmp_path: Path) -> pd.DataFrame:
 
 def test_accuracies_are_percent_with_one_decimal(small: pd.DataFrame) -> None:
     (line,) = (line for line in text(small).splitlines() if line.startswith("learner+fixer"))
-    assert line.split()[1:5] == ["0.9000", "31.2", "12.3", "50.0"]
+    assert line.split()[1:5] == ["0.900", "31.2", "12.3", "50.0"]
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 120])
@@ -62,34 +58,47 @@ def test_off_a_terminal_the_table_is_plain_text(small: pd.DataFrame) -> None:
 
 
 def test_the_references_stand_apart_below_the_methods(small: pd.DataFrame) -> None:
-    lines = [line.split()[:1] for line in text(small).splitlines()]
-    first = lines.index(["learner+fixer"])
-    assert lines[first : first + 4] == [["learner+fixer"], [], ["individual"], ["pretrained"]]
+    _, _, _, rule, method, again, *references = text(small).splitlines()[:8]
+    starts = [line.split()[0] for line in (method, *references)]
+    assert (starts, again) == (["learner+fixer", "individual", "pretrained"], rule)
 
 
 @pytest.mark.parametrize(
-    ("select", "said"),
+    ("criterion", "said"),
     [
-        ("agreement", "agreement with the individual models on the select images, without labels"),
-        ("entropy", "prediction entropy on the select images, without labels"),
-        ("accuracy", "accuracy on the labelled select images"),
-        (None, "score on the select images"),
+        ("agreement", "agreement with individual models, without labels."),
+        ("entropy", "minus prediction entropy, without labels."),
+        ("accuracy", "accuracy, with labels."),
+        (None, "none has one."),
     ],
 )
 def test_the_caption_says_what_chose_the_runs(
-    small: pd.DataFrame, select: str | None, said: str
+    small: pd.DataFrame, criterion: str | None, said: str
 ) -> None:
-    assert f"Best run per method by {said}." in words(text(small, select=select))
+    assert f"Best score on select images: {said}" in text(small.assign(criterion=criterion))
 
 
-def test_the_caption_names_the_protocol(small: pd.DataFrame) -> None:
-    assert "Protocol: disjoint." in words(text(small))
+@pytest.mark.parametrize("width", [80, 100])
+def test_the_caption_is_two_lines(small: pd.DataFrame, width: int) -> None:
+    assert text(small, width).rstrip().split("\n\n")[-1].count("\n") == 1
+
+
+def test_the_title_names_the_protocol(small: pd.DataFrame) -> None:
+    assert text(small).startswith(f"Leaderboard of {STUDY}: 2 tasks, protocol disjoint\n")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0.04, "0 s"), (23.4, "23 s"), (110.2, "110 s"), (7260.0, "7,260 s")]
+)
+def test_costs_are_whole_seconds(small: pd.DataFrame, seconds: float, shown: str) -> None:
+    line = text(small.assign(cost_s=seconds, total_s=seconds)).splitlines()[4]
+    assert line.split()[-4:] == 2 * shown.split()
 
 
 def test_the_caption_warns_of_runs_on_different_data(tmp_path: Path) -> None:
     other = replace(run("b", "learner", 0.5, 0.5), data_digest="other")
     table = leaderboard(rows(tmp_path, run("a", "fixer", 0.5, 0.5), other), STUDY)
-    assert "CAUTION: the runs differ in data_digest" in words(text(table))
+    assert "CAUTION: the runs differ in data_digest" in text(table)
 
 
 def test_failed_runs_have_a_column_only_where_there_are_any(

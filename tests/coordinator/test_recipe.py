@@ -1,0 +1,95 @@
+import pytest
+import safetensors
+import safetensors.torch
+import torch
+from open_clip.transformer import VisionTransformer
+
+from distmerge.coordinator import correction_bytes, merged_bytes, recipe_bytes
+from distmerge.methods.contract import MergedModel
+from distmerge.run import Session
+from distmerge.spec import ModelFiles
+from distmerge.taskvectors import merge
+from tests.coordinator.sessions import config_of, merged_by, session_of
+
+
+@pytest.fixture(scope="module")
+def session(world: ModelFiles) -> Session:
+    return session_of(world)
+
+
+@pytest.fixture(scope="module")
+def plain(session: Session) -> MergedModel:
+    return merged_by(session, config_of({"adamerging.steps": 3}, "adamerging")).model
+
+
+@pytest.fixture(scope="module")
+def corrected(session: Session) -> MergedModel:
+    settings = {"surgery.steps": 20, "surgery.rank": 4}
+    return merged_by(session, config_of(settings, "task_arithmetic", "surgery")).model
+
+
+def test_a_recipe_and_the_checkpoints_give_the_merged_tower_bit_for_bit(
+    session: Session, plain: MergedModel
+) -> None:
+    state = safetensors.torch.load(merged_bytes(recipe_bytes(plain), session.vectors, {}))
+    expected = session.vectors.layout.unflatten(merge(session.vectors, plain.coefficients))
+    assert state.keys() == expected.keys()
+    assert all(torch.equal(state[name], expected[name]) for name in expected)
+
+
+def test_open_clip_loads_the_merged_tower_and_gives_its_features(
+    session: Session, plain: MergedModel
+) -> None:
+    state = safetensors.torch.load(merged_bytes(recipe_bytes(plain), session.vectors, {}))
+    visual = VisionTransformer(
+        image_size=16, patch_size=8, width=16, layers=2, heads=2, mlp_ratio=4.0, output_dim=8
+    ).eval()
+    visual.load_state_dict(state, strict=True)
+    images = torch.randn(5, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        found = visual(images)
+    torch.testing.assert_close(found, plain.tower_features(images), rtol=0, atol=1e-6)
+
+
+def test_a_recipe_is_small(corrected: MergedModel) -> None:
+    parameters = len(corrected.weights)
+    assert len(recipe_bytes(corrected)) < parameters  # the tower takes four bytes per parameter
+
+
+def test_the_same_model_has_the_same_recipe(plain: MergedModel) -> None:
+    assert recipe_bytes(plain) == recipe_bytes(plain)
+
+
+def test_corrections_come_back(corrected: MergedModel) -> None:
+    content = correction_bytes(recipe_bytes(corrected), {})
+    assert content is not None
+    expected = {
+        f"{task}.{name}": tensor
+        for task, correction in corrected.corrections.items()
+        for name, tensor in correction.state().items()
+    }
+    found = safetensors.torch.load(content)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert all(tensor.any() for tensor in found.values())
+
+
+def test_corrections_do_not_change_the_tower(session: Session, corrected: MergedModel) -> None:
+    state = safetensors.torch.load(merged_bytes(recipe_bytes(corrected), session.vectors, {}))
+    assert torch.equal(session.vectors.layout.flatten(state), corrected.weights)
+
+
+def test_a_model_without_corrections_has_no_file_for_them(plain: MergedModel) -> None:
+    assert correction_bytes(recipe_bytes(plain), {}) is None
+
+
+def test_the_text_beside_the_tensors_is_kept(
+    session: Session, corrected: MergedModel, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    recipe, text = recipe_bytes(corrected), {"run_id": "0123", "study": "tiny"}
+    folder = tmp_path_factory.mktemp("files")
+    (folder / "tower").write_bytes(merged_bytes(recipe, session.vectors, text))
+    (folder / "corrections").write_bytes(correction_bytes(recipe, text) or b"")
+    for path in folder.iterdir():
+        with safetensors.safe_open(path, framework="pt") as file:
+            assert file.metadata() == text

@@ -1,0 +1,136 @@
+from dataclasses import replace
+from typing import NoReturn
+
+import numpy as np
+import pytest
+import torch
+
+from distmerge.coordinator import LocalModels, Progress, model_logits
+from distmerge.coordinator.stages import model_features
+from distmerge.methods.contract import MergedModel
+from distmerge.run import Session
+from distmerge.spec import ModelFiles, Value
+from distmerge.tasks import ROLES, Images, LabelledImages, Role
+from tests.coordinator.sessions import config_of, merged_by, session_of, tensors_of
+
+QUICK: dict[str, Value] = {"adamerging.steps": 5, "adamerging.batch_size": 4}
+BEST: dict[str, Value] = {**QUICK, "adamerging.keep": "best", "adamerging.check_every": 2}
+SURGERY: dict[str, Value] = {"surgery.steps": 5, "surgery.batch_size": 4}
+
+
+class Sealed(LabelledImages):
+    """Images whose labels must not be read."""
+
+    def __init__(self, images: Images) -> None:
+        object.__setattr__(self, "images", images)
+
+    @property
+    def labels(self) -> NoReturn:
+        raise AssertionError("a label was read")
+
+
+@pytest.fixture(scope="module")
+def session(world: ModelFiles) -> Session:
+    return session_of(world)
+
+
+@pytest.fixture(scope="module")
+def sealed(session: Session) -> Session:
+    tasks = tuple(
+        replace(task, select=Sealed(task.select.images), report=Sealed(task.report.images))
+        for task in session.material.tasks
+    )
+    material = replace(session.material, tasks=tasks)
+    assert isinstance(session.models, LocalModels)
+    models = replace(session.models, material=material)
+    return replace(session, material=material, models=models)
+
+
+def test_sealed_labels_cannot_be_read(sealed: Session) -> None:
+    with pytest.raises(AssertionError, match="a label was read"):
+        _ = sealed.material.tasks[0].report.labels
+
+
+@pytest.mark.parametrize(
+    ("stages", "settings"),
+    [
+        (("weight_averaging",), {}),
+        (("task_arithmetic",), {}),
+        (("adamerging",), QUICK),
+        (("adamerging",), BEST),
+        (("adamerging", "surgery"), {**QUICK, **SURGERY}),
+    ],
+    ids=["averaging", "arithmetic", "adamerging", "adamerging best", "surgery"],
+)
+def test_no_stage_reads_a_label(
+    session: Session, sealed: Session, stages: tuple[str, ...], settings: dict[str, Value]
+) -> None:
+    config = config_of(settings, *stages)
+    blind, seeing = merged_by(sealed, config), merged_by(session, config)
+    one, other = tensors_of(blind.model), tensors_of(seeing.model)
+    assert all(torch.equal(one[name], other[name]) for name in other)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_methods_images_carry_no_labels(session: Session, role: Role) -> None:
+    images = session.material.tasks[0].images(role)
+    assert type(images) is Images
+    assert vars(images).keys() == {"pixels", "digest"}
+
+
+def test_a_stage_stands_on_the_model_of_the_one_before(session: Session) -> None:
+    alone = merged_by(session, config_of(QUICK, "adamerging"))
+    both = merged_by(session, config_of({**QUICK, **SURGERY}, "adamerging", "surgery"))
+    assert torch.equal(both.model.weights, alone.model.weights)
+    assert both.model.corrections.keys() == {"alpha", "beta", "gamma"}
+    assert not alone.model.corrections
+
+
+@pytest.mark.parametrize(
+    ("stages", "steps"),
+    [(("task_arithmetic",), 0), (("adamerging",), 5), (("adamerging", "surgery"), 20)],
+)
+def test_the_steps_of_all_problems_are_counted_and_observed(
+    session: Session, stages: tuple[str, ...], steps: int
+) -> None:
+    trace: list[Progress] = []
+    settings = {k: v for k, v in {**QUICK, **SURGERY}.items() if k.split(".")[0] in stages}
+    merging = merged_by(session, config_of(settings, *stages), observe=trace.append)
+    assert merging.steps == len(trace) == steps
+
+
+@pytest.fixture(scope="module")
+def model(session: Session) -> MergedModel:
+    settings = {"surgery.steps": 20}
+    return merged_by(session, config_of(settings, "task_arithmetic", "surgery")).model
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_logits_are_those_of_the_whole_model_on_every_image_of_a_role(
+    session: Session, model: MergedModel, role: Role
+) -> None:
+    images = session.material.task("beta").images(role)
+    batch = images.batch(np.arange(len(images)), session.material.config.preprocess)
+    logits = model_logits(session.material, model, "beta", role)
+    assert not logits.requires_grad
+    torch.testing.assert_close(logits, model.logits(batch, "beta"), rtol=0, atol=1e-5)
+
+
+def test_features_of_many_images_come_in_their_order(session: Session, model: MergedModel) -> None:
+    few = session.material.task("alpha").adapt
+    many = Images(np.tile(few.pixels, (7, 1, 1, 1)), "many")  # 280 images, over two forwards
+    found = model_features(session.material, model, many)
+    once = model_features(session.material, model, few)
+    torch.testing.assert_close(found, once.repeat(7, 1), rtol=0, atol=1e-5)
+
+
+def test_every_method_says_which_problem_it_solves(session: Session) -> None:
+    trace: list[Progress] = []
+    config = config_of({**QUICK, **SURGERY}, "adamerging", "surgery")
+    merged_by(session, config, observe=trace.append)
+    assert list(dict.fromkeys(progress.problem for progress in trace)) == [
+        "coefficients",
+        "surgery of alpha",
+        "surgery of beta",
+        "surgery of gamma",
+    ]

@@ -1,0 +1,195 @@
+import shutil
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from distmerge.coordinator import (
+    Digests,
+    checked_device,
+    load_material,
+    load_vectors,
+    mapped_vectors,
+    placed,
+    source_digests,
+)
+from distmerge.errors import CapacityError, CheckpointError
+from distmerge.methods.contract import PRETRAINED
+from distmerge.models import load_head, load_state, save_head, save_state
+from distmerge.run import Session
+from distmerge.spec import ModelFiles, load_tower_config
+from distmerge.taskvectors import merge
+from tests.coordinator.sessions import session_of, source_of
+from tests.world import TOWER
+
+
+@pytest.fixture(scope="module")
+def session(world: ModelFiles) -> Session:
+    return session_of(world)
+
+
+@pytest.fixture
+def copied(world: ModelFiles, tmp_path: Path) -> ModelFiles:
+    """The same world in another folder, free to be changed."""
+    old, new = world.base.parent, tmp_path / "copy"
+    shutil.copytree(old, new)
+    return ModelFiles.model_validate_json(world.model_dump_json().replace(str(old), str(new)))
+
+
+def digests_of(files: ModelFiles) -> Digests:
+    source = source_of(files)
+    return source_digests(source, load_material(source))
+
+
+def change_checkpoint(files: ModelFiles) -> None:
+    _shift(files.tasks[0].checkpoint)
+
+
+def change_base(files: ModelFiles) -> None:
+    _shift(files.base)
+
+
+def _shift(path: Path) -> None:
+    state = load_state(path)
+    save_state(path, {**state, "proj": state["proj"] + 1e-6})
+
+
+def change_head(files: ModelFiles) -> None:
+    head = load_head(files.tasks[0].head, num_classes=3, feature_dim=8)
+    head.bias[0] += 1e-6
+    save_head(files.tasks[0].head, head)
+
+
+def change_images(files: ModelFiles) -> None:
+    path = files.tasks[0].data / "select.images.npy"
+    pixels = np.load(path)
+    pixels[0, 0, 0, 0] ^= 1
+    np.save(path, pixels)
+
+
+def change_tower(files: ModelFiles) -> None:
+    files.tower.write_text(TOWER.model_copy(update={"norm_eps": 1e-6}).model_dump_json())
+
+
+TASKS = ("alpha", "beta", "gamma")
+OWN = {(task, task, role) for task in TASKS for role in ("adapt", "select", "report")}
+OF_THE_BASE = {(PRETRAINED, task, role) for task in TASKS for role in ("select", "report")}
+OF_ALPHA = {place for place in OWN | OF_THE_BASE if place[1] == "alpha"}
+
+
+def test_the_material_is_what_the_files_hold(session: Session, world: ModelFiles) -> None:
+    material = session.material
+    assert material.config == load_tower_config(world.tower) == TOWER
+    assert [task.name for task in material.tasks] == list(material.heads)
+    assert [len(task.classes) for task in material.tasks] == [3, 4, 5]
+    assert material.task("beta") is material.tasks[1]
+
+
+def test_heads_of_the_wrong_size_are_listed_together(world: ModelFiles) -> None:
+    alpha, beta, gamma = world.tasks
+    swapped = (
+        alpha.model_copy(update={"head": beta.head}),
+        beta.model_copy(update={"head": alpha.head}),
+        gamma,
+    )
+    with pytest.raises(CheckpointError, match="heads:") as caught:
+        load_material(source_of(world.model_copy(update={"tasks": swapped})))
+    message = str(caught.value)
+    assert "task alpha:" in message
+    assert "task beta:" in message
+    assert "task gamma:" not in message
+    assert "weight: got shape (3, 8), expected (4, 8)" in message
+
+
+def test_the_vectors_lead_from_the_base_to_every_model(session: Session, world: ModelFiles) -> None:
+    vectors = load_vectors(source_of(world), session.material.tower)
+    assert vectors.tasks == ("alpha", "beta", "gamma")
+    for row, task in zip(vectors.vectors, world.tasks, strict=True):
+        tuned = vectors.layout.flatten(load_state(task.checkpoint))
+        torch.testing.assert_close(vectors.base + row, tuned, rtol=0, atol=1e-6)
+
+
+def test_mapped_vectors_are_the_arrays_themselves(session: Session) -> None:
+    base, rows = session.vectors.base.numpy().copy(), session.vectors.vectors.numpy().copy()
+    base.flags.writeable = rows.flags.writeable = False
+    bank = mapped_vectors(session.vectors.tasks, session.material.tower, base, rows)
+    assert bank.base.data_ptr() == base.ctypes.data
+    assert bank.vectors.data_ptr() == rows.ctypes.data
+    assert bank.layout == session.vectors.layout
+    coefficients = torch.full((3, 32), 0.3, dtype=torch.float64)
+    assert torch.equal(merge(bank, coefficients), merge(session.vectors, coefficients))
+
+
+def test_mapping_leaves_the_filters_of_warnings_as_they_are(session: Session) -> None:
+    before = list(warnings.filters)
+    vectors = session.vectors
+    mapped_vectors(
+        vectors.tasks, session.material.tower, vectors.base.numpy(), vectors.vectors.numpy()
+    )
+    assert warnings.filters == before
+
+
+def test_material_on_the_device_where_it_is_gives_the_same_answers(session: Session) -> None:
+    material = placed(session.material, torch.device("cpu"))
+    features = torch.randn(4, 8, generator=torch.Generator().manual_seed(0))
+    assert material.tasks is session.material.tasks
+    for name, head in session.material.heads.items():
+        assert torch.equal(material.heads[name](features), head(features))
+
+
+def test_the_cpu_is_always_there() -> None:
+    assert checked_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:3"])
+def test_a_gpu_that_is_not_there_is_named(name: str) -> None:
+    with pytest.raises(CapacityError, match=rf"device {name} was granted.*ray\.actor_gpus"):
+        checked_device(name)
+
+
+def test_digests_do_not_depend_on_where_the_files_lie(session: Session, copied: ModelFiles) -> None:
+    assert digests_of(copied) == session.digests
+
+
+@pytest.mark.parametrize(
+    ("change", "facts"),
+    [
+        (change_checkpoint, OWN & OF_ALPHA),
+        (change_base, OF_THE_BASE),
+        (change_head, OF_ALPHA),
+        (change_images, {place for place in OF_ALPHA if place[2] == "select"}),
+        (change_tower, OWN | OF_THE_BASE),
+    ],
+    ids=["checkpoint", "base", "head", "images", "tower"],
+)
+def test_a_changed_file_changes_the_identity_and_its_own_facts_alone(
+    session: Session,
+    copied: ModelFiles,
+    change: Callable[[ModelFiles], None],
+    facts: set[tuple[str, str, str]],
+) -> None:
+    change(copied)
+    digests = digests_of(copied)
+    before = {key[:3]: key.digest for key in session.digests.keys}
+    after = {key[:3]: key.digest for key in digests.keys}
+    assert {place for place in before if before[place] != after[place]} == facts
+    assert digests.identity() != session.digests.identity()
+
+
+def test_the_identity_does_not_depend_on_the_order_of_the_tasks(
+    session: Session, world: ModelFiles
+) -> None:
+    tasks = tuple(reversed(world.tasks))
+    other = session_of(world.model_copy(update={"tasks": tasks})).digests
+    assert other.identity() == session.digests.identity()
+    assert set(other.keys) == set(session.digests.keys)
+
+
+def test_a_missing_file_is_named(session: Session, world: ModelFiles) -> None:
+    files = world.model_copy(update={"base": Path("nowhere.safetensors")})
+    with pytest.raises(CheckpointError, match=r"nowhere\.safetensors"):
+        source_digests(source_of(files), session.material)
