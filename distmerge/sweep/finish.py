@@ -1,13 +1,12 @@
 """After the last run: the best model as a file that open_clip loads."""
 
 import json
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from distmerge.coordinator import correction_bytes, merged_bytes
 from distmerge.report import REFERENCES
-from distmerge.results import RunStore
 from distmerge.sweep.prepare import Prepared
 from distmerge.sweep.trial import recipe_name
 
@@ -32,32 +31,34 @@ def save_best(prepared: Prepared, board: pd.DataFrame) -> Best | None:
         return None
     best = merged.sort_values("score").iloc[-1]
     run_id, method, study = str(best["run_id"]), str(best["method"]), prepared.study.study
-    metadata = _metadata(prepared, prepared.store, run_id)
-    recipe = prepared.store.read_file(recipe_name(study, run_id))
-    tower = merged_bytes(recipe, prepared.vectors, metadata)
-    place = prepared.store.write_file(f"_best/{study}/tower.safetensors", tower)
-    corrections = correction_bytes(recipe, metadata)
-    beside = corrections and prepared.store.write_file(
-        f"_best/{study}/corrections.safetensors", corrections
-    )
-    return Best(run_id, method, place, beside or None)
+    rows = prepared.store.finished(study)
+    recipe = _recipe(prepared, rows[rows["run_id"] == run_id].iloc[0])
+    metadata = {"distmerge": json.dumps(recipe)}
+    content = prepared.store.read_file(recipe_name(study, run_id))
+    folder = f"_best/{study}/{run_id}"
+    tower = merged_bytes(content, prepared.vectors, metadata)
+    place = prepared.store.write_file(f"{folder}/tower.safetensors", tower)
+    corrections = correction_bytes(content, metadata)
+    if corrections is None:
+        return Best(run_id, method, place, None)
+    beside = prepared.store.write_file(f"{folder}/corrections.safetensors", corrections)
+    return Best(run_id, method, place, beside)
 
 
-def _metadata(prepared: Prepared, store: RunStore, run_id: str) -> dict[str, str]:
-    rows = store.finished(prepared.study.study)
-    row = rows[rows["run_id"] == run_id].iloc[0]
-    kept = ["method", "seed", "protocol", "backbone", "base_digest", "checkpoint_digests"]
-    kept += ["data_digest", "package_version", "git_commit", "torch_version"]
+def _recipe(prepared: Prepared, row: "pd.Series[Any]") -> dict[str, object]:
+    """Give what made the model: stages, settings and the digests of all inputs."""
+    names = ["run_id", "study", "method", "seed", "protocol", "base_digest", "data_digest"]
+    names += ["package_version", "git_commit", "torch_version"]
+    plain = {name: getattr(row[name], "item", lambda name=name: row[name])() for name in names}
     hyper = {
-        name: value.item() if hasattr(value, "item") else value
+        str(name): getattr(value, "item", lambda value=value: value)()
         for name, value in row.items()
         if "." in str(name) and pd.notna(value)
     }
-    recipe = {
-        **{name: str(row[name]) for name in kept},
-        "run_id": run_id,
-        "tasks": json.dumps(list(prepared.vectors.tasks)),
-        "hyper": json.dumps(hyper),
-        "tower": prepared.material.config.model_dump_json(),
+    return {
+        **plain,
+        "hyper": hyper,
+        "tasks": prepared.vectors.tasks,
+        "checkpoint_digests": json.loads(row["checkpoint_digests"]),
+        "tower": prepared.material.config.model_dump(mode="json"),
     }
-    return {"format": "pt", **recipe}

@@ -17,6 +17,7 @@ from distmerge.methods.surgery.stage import (
     initial_correction,
     representation_bias,
 )
+from distmerge.models import load_state
 from distmerge.run import Session
 from distmerge.spec import ModelFiles
 from distmerge.tasks import Role, batch_indices
@@ -212,6 +213,26 @@ def test_the_bias_falls_and_the_tower_stays(session: Session) -> None:
         losses = [progress.loss for progress in trace if progress.problem == f"surgery of {task}"]
         assert len(losses) == 100
         assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:10])
+
+
+def test_cached_features_train_the_same_correction_as_recomputed_ones(
+    session: Session, world: ModelFiles
+) -> None:
+    settings = {"surgery.steps": 20, "surgery.batch_size": 8, "surgery.rank": 4}
+    model = merged_by(session, config_of(settings, "task_arithmetic", "surgery")).model
+    material, merged, individual = session.material, {}, {}
+    for task, files in zip(material.tasks, world.tasks, strict=True):
+        images = task.adapt.batch(np.arange(len(task.adapt)), material.config.preprocess)
+        own = material.tower.features(load_state(files.checkpoint), images)
+        cached = session.models.facts(task.name, task.name, "adapt").features
+        torch.testing.assert_close(cached, own, rtol=0, atol=1e-5)
+        merged[task.name], individual[task.name] = model.tower_features(images), own
+    plan = plan_on(session, merged, individual)
+    for problem in plan.problems:
+        optimise(problem, ignored)
+    for task_name, correction in plan.result().corrections.items():
+        found = model.corrections[task_name].state()
+        torch.testing.assert_close(found, correction.state(), rtol=0, atol=1e-5)
 
 
 def test_the_correction_of_a_model_is_that_of_its_task(session: Session) -> None:

@@ -66,7 +66,7 @@ def test_more_trials_continue_a_study(world: ModelFiles, tmp_path: Path) -> None
 
 
 def test_a_run_that_fails_is_a_row_and_the_sweep_goes_on(world: ModelFiles, tmp_path: Path) -> None:
-    diverging = {**ADAPT, "adamerging.lr": 1e300, "adamerging.projection": "none"}
+    diverging = {**ADAPT, "adamerging.lr": 1e30, "adamerging.projection": "none"}
     pipelines = [
         {"stages": ["adamerging"], "settings": diverging},
         {"stages": ["weight_averaging"]},
@@ -106,7 +106,7 @@ def test_a_sweep_on_ray_gives_the_rows_of_this_process(
 def test_a_run_that_fails_on_ray_is_a_row_and_the_sweep_goes_on(
     world: ModelFiles, tmp_path: Path
 ) -> None:
-    diverging = {**ADAPT, "adamerging.lr": 1e300, "adamerging.projection": "none"}
+    diverging = {**ADAPT, "adamerging.lr": 1e30, "adamerging.projection": "none"}
     pipelines = [
         {"stages": ["adamerging"], "settings": diverging},
         {"stages": ["weight_averaging"]},

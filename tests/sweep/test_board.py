@@ -1,0 +1,55 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from distmerge.methods import HYPERS
+from distmerge.spec import Pipeline, run_config
+from distmerge.sweep.board import Board, Ended
+from distmerge.sweep.search import Suggestion
+
+GOOD = Ended(score=0.75, accuracy=0.5, wall_s=2.0, error=None)
+BAD = Ended(score=None, accuracy=None, wall_s=1.0, error="DivergenceError: nan\nmore")
+
+
+def suggestion(run_id: str = "r", **settings: object) -> Suggestion:
+    named = {f"task_arithmetic.{key}": value for key, value in settings.items()}
+    config = run_config(Pipeline(stages=("task_arithmetic",), settings=named), {}, 0, HYPERS)
+    return Suggestion(0, 0, config, run_id)
+
+
+def shown(*, terminal: bool, ended: Ended) -> str:
+    output = io.StringIO()
+    with Board(Console(file=output, force_terminal=terminal, width=120), total=2) as board:
+        board.started(suggestion("one", scaling=0.25))
+        board.ended(suggestion("one", scaling=0.25), ended)
+        board.started(suggestion("two"))
+    return output.getvalue()
+
+
+def test_a_run_that_ended_is_one_plain_line_where_there_is_no_terminal() -> None:
+    lines = shown(terminal=False, ended=GOOD).splitlines()
+    assert len(lines) == 1
+    for text in ("1/2", "task_arithmetic", "0.7500", "50.0 %", "scaling=0.25", "ETA"):
+        assert text in lines[0]
+
+
+def test_a_terminal_shows_the_runs_in_progress() -> None:
+    output = shown(terminal=True, ended=GOOD)
+    assert "1 of 2 runs done" in output
+    assert "defaults" in output
+
+
+def test_a_failed_run_says_so_in_one_line() -> None:
+    (line,) = shown(terminal=False, ended=BAD).splitlines()
+    assert "failed after 1.0 s: DivergenceError: nan" in line
+    assert "more" not in line
+
+
+def test_the_board_counts_failures_and_estimates_the_rest() -> None:
+    board = Board(Console(file=io.StringIO()), total=3)
+    assert board.eta_s() is None
+    board.ended(suggestion("one"), GOOD)
+    board.ended(suggestion("two"), BAD)
+    assert board.failed == 1
+    assert board.eta_s() == pytest.approx(0.0, abs=5.0)
