@@ -58,7 +58,7 @@ def sweep(
 
     result = run_sweep(study, OUT)
     _print_board(result.leaderboard, study.study)
-    OUT.print(f"results  {study.storage}", highlight=False, soft_wrap=True)
+    OUT.print(f"results  {result.place}", highlight=False, soft_wrap=True)
     if result.best is not None:
         OUT.print(f"best     {result.best.method}, run {result.best.run_id}", highlight=False)
         OUT.print(f"         {result.best.tower}", highlight=False, soft_wrap=True)

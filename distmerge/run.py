@@ -49,17 +49,18 @@ def run(
     Raises:
         DivergenceError: an optimisation diverged.
     """
+    assert config.seed == session.study.seed, "a run's identity names the study's seed"
     started_at, start = datetime.now(UTC), time.perf_counter()
     material = session.material
     model, steps = run_stages(config, material, session.vectors, session.models, observe)
     metrics = _metrics(session, lambda task, role: model_logits(material, model, task, role))
-    wall_s = time.perf_counter() - start
+    wall_s, on_gpu = time.perf_counter() - start, session.vectors.base.is_cuda
     record = replace(
         named_record(session, config.name, config.values()),
         step=steps,
         wall_s=wall_s,
-        gpu_s=wall_s if session.vectors.base.is_cuda else 0.0,
-        peak_memory_bytes=_peak_memory(),
+        gpu_s=wall_s if on_gpu else 0.0,
+        peak_memory_bytes=_peak_memory(on_gpu=on_gpu),
         started_at=started_at,
         metrics=metrics,
     )
@@ -112,8 +113,8 @@ def _known(session: Session, model: str, task: str, role: Role) -> Float[Tensor,
     return session.models.facts(model, task, role).logits
 
 
-def _peak_memory() -> int:
-    """Give bytes: of the GPU where there is one, else of this process."""
-    if torch.cuda.is_available():
+def _peak_memory(*, on_gpu: bool) -> int:
+    """Give the most bytes that this process has held so far: of its GPU, or of its memory."""
+    if on_gpu:
         return torch.cuda.max_memory_allocated()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -10,7 +10,7 @@ import yaml
 from distmerge.cli import main
 from distmerge.models import save_state
 from distmerge.spec import ModelFiles
-from tests.sweep.studies import content_of, written
+from tests.sweep.studies import DIVERGING, content_of, written
 from tests.world import build_world
 
 HERE = {"ray": False}
@@ -47,17 +47,7 @@ def test_a_sweep_prints_its_leaderboard_and_says_where_the_best_model_is(
 def test_a_failed_run_makes_the_exit_code_one(
     world: ModelFiles, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = {
-        "adamerging.lr": 1e30,
-        "adamerging.projection": "none",
-        "adamerging.steps": 5,
-        "adamerging.batch_size": 8,
-    }
-    pipelines = [
-        {"stages": ["adamerging"], "settings": settings},
-        {"stages": ["weight_averaging"]},
-    ]
-    assert main(["sweep", str(written(world, tmp_path, pipelines=pipelines, **HERE))]) == 1
+    assert main(["sweep", str(written(world, tmp_path, pipelines=DIVERGING, **HERE))]) == 1
     assert "1 runs failed" in capsys.readouterr().err
 
 

@@ -2,12 +2,15 @@
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import ray
 
 from distmerge.errors import CapacityError
+
+_ANSWER_S = 10.0  # how long an address may take to accept a connection
 
 
 @contextmanager
@@ -23,6 +26,7 @@ def cluster() -> Iterator[dict[str, float]]:
     if ray.is_initialized():
         yield dict(ray.cluster_resources())
         return
+    _check_address(address)
     try:
         ray.init(
             address=address,
@@ -38,3 +42,21 @@ def cluster() -> Iterator[dict[str, float]]:
         yield dict(ray.cluster_resources())
     finally:
         ray.shutdown()
+
+
+def _check_address(address: str | None) -> None:
+    """Refuse an address where nothing listens; Ray itself would try for minutes.
+
+    Raises:
+        CapacityError: nothing accepts a connection there.
+    """
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), _ANSWER_S).close()
+    except OSError as error:
+        raise CapacityError(
+            f"RAY_ADDRESS={address}: no answer from the cluster ({error}); start it, or unset "
+            "RAY_ADDRESS to run on this machine"
+        ) from error

@@ -11,8 +11,8 @@ from distmerge.methods.losses import relative_entropy
 from distmerge.results import Metric
 
 Criterion: TypeAlias = Literal["agreement", "entropy", "accuracy"]
-Logits: TypeAlias = Mapping[str, Float[Tensor, "image class"]]
-Labels: TypeAlias = Mapping[str, Int64[Tensor, " image"]]
+Logits: TypeAlias = Mapping[str, Float[Tensor, "_ _"]]  # image x class of each task
+Labels: TypeAlias = Mapping[str, Int64[Tensor, " _"]]
 MEAN = "mean"  # the task column of a mean over tasks
 
 

@@ -72,7 +72,8 @@ class MergedModel:
         self, images: Float[Tensor, "image channel height width"], task: str
     ) -> Float[Tensor, "image feature"]:
         """Give the features that the head of ``task`` reads."""
-        return self.corrected(self.tower_features(images), task)
+        with torch.inference_mode():
+            return self.corrected(self.tower_features(images), task)
 
     def logits(
         self, images: Float[Tensor, "image channel height width"], task: str

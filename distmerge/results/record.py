@@ -43,7 +43,7 @@ class RunRecord:
     """What went wrong, for the user; ``None`` unless the status is ``error``."""
     protocol: str
     step: int
-    """Steps that were done, of the last stage that has steps."""
+    """Optimiser steps of all stages and tasks."""
     num_tasks: int
     backbone: str
     base_digest: str

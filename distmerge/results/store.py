@@ -39,6 +39,11 @@ class RunStore:
     def _folder(self) -> Folder:
         return open_folder(self.root)
 
+    @property
+    def place(self) -> str:
+        """Where the dataset lies: the URL, or the folder's absolute path."""
+        return self.root if "://" in self.root else self._folder.root
+
     def append(self, record: RunRecord) -> None:
         """Store one attempt at a run, whole or not at all; storing it again changes nothing.
 

@@ -21,6 +21,8 @@ class SweepResult(NamedTuple):
     best: "Best | None"
     failed: int
     """Runs that failed in this sweep."""
+    place: str
+    """Where the results dataset lies."""
 
 
 def run_sweep(study: Study, console: Console) -> SweepResult:
@@ -42,7 +44,7 @@ def run_sweep(study: Study, console: Console) -> SweepResult:
     prepared = prepare(study, lambda line: console.print(line, highlight=False))
     failed = _run(prepared, console) if prepared.search.remaining else 0
     board = leaderboard(prepared.store.records(study.study), study.study)
-    return SweepResult(board, save_best(prepared, board), failed)
+    return SweepResult(board, save_best(prepared, board), failed, prepared.store.place)
 
 
 def _run(prepared: "Prepared", console: Console) -> int:

@@ -90,7 +90,7 @@ def _input_lines(study: Study) -> Iterator[str]:
         f"features: {len(missing)} of {len(prepared.digests.keys)} roles to compute, "
         "the rest is cached"
     )
-    yield f"results: {prepared.store.root}; runs still to do: {prepared.search.remaining}"
+    yield f"results: {prepared.store.place}; runs still to do: {prepared.search.remaining}"
 
 
 def _no_report(line: str) -> None:

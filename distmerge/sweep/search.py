@@ -61,22 +61,30 @@ class Search:
             for pipeline in study.pipelines
         ]
         self._order = self._turns()
+        self._open = 0
 
     @property
     def remaining(self) -> int:
         """How many runs are still to be asked for."""
         return sum(search.remaining for search in self._searches)
 
+    @property
+    def unfinished(self) -> int:
+        """How many runs are still to be asked for, or were asked for and not told of."""
+        return self.remaining + self._open
+
     def ask(self) -> Suggestion | None:
         """Give the next run, or None when every pipeline has had its trials."""
         for index in self._order:
             found = self._searches[index].ask()
             if found is not None:
+                self._open += 1
                 return Suggestion(index, *found)
         return None
 
     def tell(self, suggestion: Suggestion, score: float | None) -> None:
         """Take a run's score; None for a run that failed."""
+        self._open -= 1
         self._searches[suggestion.pipeline].tell(suggestion.number, score)
 
     def _turns(self) -> Iterator[int]:

@@ -15,8 +15,7 @@ import pytest
 
 from distmerge.spec import ModelFiles
 from distmerge.sweep import run_sweep
-from tests.sweep.studies import rows_of, study_of, written
-from tests.sweep.test_main import console
+from tests.sweep.studies import console, rows_of, study_of, written
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]

@@ -244,9 +244,6 @@ def test_the_correction_of_a_model_is_that_of_its_task(session: Session) -> None
     assert torch.equal(answers[2], model.corrections["gamma"](features))
 
 
-@pytest.mark.xfail(
-    strict=True, reason="MergedModel.features feeds inference tensors to weights that need grad"
-)
 def test_a_corrected_model_answers_features(session: Session) -> None:
     config = config_of({"surgery.steps": 2}, "task_arithmetic", "surgery")
     model = merged_by(session, config).model

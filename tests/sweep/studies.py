@@ -1,11 +1,13 @@
 """Small studies on the tiny world."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
+from rich.console import Console
 
 from distmerge.methods import HYPERS
 from distmerge.results import RunStore
@@ -19,6 +21,13 @@ PIPELINES: list[dict[str, Any]] = [
     {"stages": ["task_arithmetic", "surgery"], "trials": 2, "settings": {"surgery.steps": 30}},
 ]
 NUM_RUNS = 7
+DIVERGING: list[dict[str, Any]] = [
+    {
+        "stages": ["adamerging"],
+        "settings": {**ADAPT, "adamerging.lr": 1e30, "adamerging.projection": "none"},
+    },
+    {"stages": ["weight_averaging"]},
+]
 
 
 def content_of(files: ModelFiles, storage: Path, **changes: Any) -> dict[str, Any]:
@@ -45,3 +54,8 @@ def rows_of(study: Study) -> pd.DataFrame:
     rows = RunStore(study.storage, HYPERS).records(study.study)
     keys = ["method", "run_id", "attempt", "status", "suite", "task", "metric"]
     return rows.sort_values(keys).reset_index(drop=True)[[*keys, "value", "step"]]
+
+
+def console() -> Console:
+    """Give a console that keeps what is printed."""
+    return Console(file=io.StringIO(), width=120)

@@ -11,8 +11,7 @@ from distmerge.spec import ModelFiles
 from distmerge.sweep import SweepResult, run_sweep
 from distmerge.taskvectors import merge
 from tests.coordinator.sessions import source_of
-from tests.sweep.studies import study_of
-from tests.sweep.test_main import console
+from tests.sweep.studies import console, study_of
 from tests.world import TOWER
 
 

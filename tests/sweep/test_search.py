@@ -126,3 +126,13 @@ def test_a_failed_run_spends_its_trial_and_is_run_again_by_the_next_sweep() -> N
     failed = asked(Search(study(arithmetic(2)), HYPERS, identify, NOTHING), score=None)
     assert len(failed) == 2
     assert Search(study(arithmetic(2)), HYPERS, identify, NOTHING).remaining == 2
+
+
+def test_a_run_that_was_asked_for_is_unfinished_until_it_is_told() -> None:
+    search = Search(study(arithmetic(2)), HYPERS, identify, NOTHING)
+    assert search.unfinished == 2
+    suggestion = search.ask()
+    assert suggestion is not None
+    assert search.unfinished == 2
+    search.tell(suggestion, 0.5)
+    assert search.unfinished == 1

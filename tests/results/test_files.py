@@ -1,0 +1,34 @@
+from pathlib import Path
+
+import pytest
+
+from distmerge.errors import ResultsError
+from distmerge.results.files import open_folder
+
+
+def test_a_file_is_replaced_as_a_whole_and_nothing_else_is_left(tmp_path: Path) -> None:
+    folder = open_folder(str(tmp_path))
+    path = f"{folder.root}/a/b.bin"
+    folder.write(path, b"first")
+    folder.write(path, b"second")
+    assert folder.read(path) == b"second"
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["b.bin"]
+
+
+def test_only_finished_parquet_files_are_listed(tmp_path: Path) -> None:
+    folder = open_folder(str(tmp_path))
+    for name in ("b.parquet", "a.parquet", ".c.parquet", "d.parquet.unfinished", "e.txt"):
+        (tmp_path / name).touch()
+    names = [Path(path).name for path in folder.parquet_files(folder.root)]
+    assert names == ["a.parquet", "b.parquet"]
+
+
+def test_a_folder_that_does_not_exist_holds_nothing_and_is_not_made(tmp_path: Path) -> None:
+    folder = open_folder(str(tmp_path / "absent"))
+    assert folder.parquet_files(folder.root) == []
+    assert not (tmp_path / "absent").exists()
+
+
+def test_a_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match=r"absent\.bin: cannot read"):
+        open_folder(str(tmp_path)).read(f"{tmp_path}/absent.bin")

@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from distmerge.errors import DataError
+from distmerge.spec import ModelFiles
+from distmerge.sweep.prepare import device_name, limit_threads, prepare
+from tests.sweep.studies import NUM_RUNS, study_of
+
+
+def refuse(line: str) -> None:
+    raise AssertionError(line)
+
+
+def test_inputs_are_loaded_and_nothing_is_written(world: ModelFiles, tmp_path: Path) -> None:
+    prepared = prepare(study_of(world, tmp_path / "results"), refuse)
+    assert prepared.vectors.tasks == ("alpha", "beta", "gamma")
+    assert prepared.search.remaining == NUM_RUNS
+    assert not (tmp_path / "results").exists()
+
+
+def test_batches_larger_than_the_data_are_listed_for_every_pipeline_and_task(
+    world: ModelFiles, tmp_path: Path
+) -> None:
+    pipelines = [
+        {"stages": ["adamerging"], "settings": {"adamerging.batch_size": 40}},
+        {"stages": ["weight_averaging", "surgery"], "settings": {"surgery.batch_size": 41}},
+    ]
+    with pytest.raises(DataError, match="batches are larger than the data") as caught:
+        prepare(study_of(world, tmp_path, pipelines=pipelines), refuse)
+    message = str(caught.value)
+    assert "pipelines.0: adamerging draws 80 images per step; task alpha has 40" in message
+    assert "pipelines.1: surgery draws 41 images per step; task gamma has 40" in message
+
+
+def test_a_transductive_study_adapts_on_its_report_images(
+    world: ModelFiles, tmp_path: Path
+) -> None:
+    prepared = prepare(study_of(world, tmp_path, protocol="transductive"), refuse)
+    for task in prepared.material.tasks:
+        assert task.adapt is task.report.images
+
+
+@pytest.mark.parametrize(("gpus", "device"), [(0.0, "cpu"), (0.25, "cuda:0"), (1.0, "cuda:0")])
+def test_a_granted_gpu_is_used(gpus: float, device: str) -> None:
+    assert device_name(gpus) == device
+
+
+def test_threads_follow_the_cores_asked_for() -> None:
+    before = torch.get_num_threads()
+    try:
+        limit_threads(0.5)
+        assert torch.get_num_threads() == 1
+        limit_threads(2.0)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

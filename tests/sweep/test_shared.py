@@ -1,0 +1,81 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from distmerge.actors import cluster
+from distmerge.errors import CapacityError
+from distmerge.run import references
+from distmerge.spec import ModelFiles, RayConfig
+from distmerge.sweep.prepare import Prepared, prepare
+from distmerge.sweep.shared import Shared, open_session, record_done, shared_facts
+from distmerge.sweep.trial import Done
+from tests.coordinator.sessions import session_of
+from tests.sweep.studies import study_of
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
+
+
+def silent(_line: str) -> None:
+    """Report nothing."""
+
+
+def prepared_of(world: ModelFiles, storage: Path, **ray: object) -> Prepared:
+    return prepare(study_of(world, storage, ray={"timeout_s": 60.0, **ray}), silent)
+
+
+@pytest.fixture(scope="module")
+def shared(
+    world: ModelFiles, tmp_path_factory: pytest.TempPathFactory, ray_local: None
+) -> Iterator[Shared]:
+    prepared = prepared_of(world, tmp_path_factory.mktemp("results"), actors=2)
+    with cluster() as total, shared_facts(prepared, total, silent) as shared:
+        yield shared
+
+
+def test_a_session_over_what_is_shared_equals_one_of_this_process(
+    shared: Shared, world: ModelFiles
+) -> None:
+    there, here = open_session(shared, "cpu"), session_of(world)
+    assert torch.equal(there.vectors.base, here.vectors.base)
+    assert torch.equal(there.vectors.vectors, here.vectors.vectors)
+    assert there.digests == here.digests
+    facts = there.models.facts("gamma", "gamma", "report")
+    own = here.models.facts("gamma", "gamma", "report")
+    assert torch.allclose(facts.logits, own.logits, atol=1e-6)
+
+
+def test_task_vectors_are_mapped_and_not_copied(shared: Shared) -> None:
+    first, second = open_session(shared, "cpu"), open_session(shared, "cpu")
+    assert first.vectors.vectors.data_ptr() == second.vectors.vectors.data_ptr()
+
+
+def test_the_actors_are_gone_unless_they_compute_gradients(shared: Shared) -> None:
+    import ray
+
+    assert shared.members == ()
+    assert ray.available_resources()["CPU"] == 4
+
+
+def test_what_is_recorded_is_stored(shared: Shared, world: ModelFiles, tmp_path: Path) -> None:
+    session = open_session(shared, "cpu")
+    (pretrained, _) = references(session)
+    record_done(shared, Done(pretrained, None))
+    prepared = prepared_of(world, Path(shared.study.storage))
+    assert set(prepared.store.records("tiny")["method"]) == {"pretrained"}
+
+
+def test_a_cluster_that_is_too_small_is_refused_before_anything_starts(
+    world: ModelFiles, tmp_path: Path
+) -> None:
+    prepared = prepared_of(world, tmp_path, actors=50)
+    with (
+        pytest.raises(CapacityError, match="50 actors"),
+        shared_facts(prepared, {"CPU": 4.0}, silent),
+    ):
+        pass
+
+
+def test_a_study_keeps_its_layout(shared: Shared) -> None:
+    assert shared.config == RayConfig(timeout_s=60.0, actors=2)
