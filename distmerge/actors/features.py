@@ -75,10 +75,14 @@ class FeatureBank(Mapping[FeatureKey, BlockFacts]):
 
     def __init__(self, refs: FeatureRefs, timeout_s: float) -> None:
         self._refs, self._timeout_s = refs, timeout_s
+        self._mapped: dict[FeatureKey, BlockFacts] = {}
 
     def __getitem__(self, key: FeatureKey) -> BlockFacts:
-        what = f"features of {key.model} on {key.role} images of {key.task}"
-        return BlockFacts([answer(ref, self._timeout_s, what) for ref in self._refs[key]])
+        if key not in self._mapped:
+            what = f"features of {key.model} on {key.role} images of {key.task}"
+            blocks = [answer(ref, self._timeout_s, what) for ref in self._refs[key]]
+            self._mapped[key] = BlockFacts(blocks)
+        return self._mapped[key]
 
     def __iter__(self) -> Iterator[FeatureKey]:
         return iter(self._refs)

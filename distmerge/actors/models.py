@@ -3,15 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Float64
-from torch import Tensor
 
 from distmerge.actors.features import FeatureBank
 from distmerge.actors.pool import Member, answer
-from distmerge.methods.contract import CoefficientGradient, Draw, Facts
-from distmerge.methods.losses import SampleLoss
+from distmerge.coordinator import MergePoint, drawn_teachers
+from distmerge.methods.contract import Draw, Facts, Gradient, Point
+from distmerge.methods.losses import BatchLoss
 from distmerge.tasks import Role
 
 
@@ -28,9 +26,7 @@ class RayModels:
         """Give what ``model`` says about a task's images."""
         return next(self.bank[key] for key in self.bank if key[:3] == (model, task, role))
 
-    def gradient(
-        self, coefficients: Float64[Tensor, "task segment"], draw: Draw, loss: SampleLoss
-    ) -> CoefficientGradient:
+    def gradient(self, point: Point, draw: Draw, loss: BatchLoss) -> Gradient:
         """Give the sums over actors, each of which handles the tasks that it pins.
 
         Partial sums are added in float64 and in a fixed order, so the answer does not depend on
@@ -40,16 +36,20 @@ class RayModels:
             DivergenceError: a loss is not finite.
             WorkerTimeoutError: an actor does not answer in time.
         """
-        shares = [[task for task in self.tasks if task in m.models] for m in self.members]
-        array = coefficients.numpy()
-        calls: list[tuple[Any, list[str]]] = [
-            (member.actor.gradient.remote(array, draw, loss, share), share)
-            for member, share in zip(self.members, shares, strict=True)
-            if share
+        teachers = drawn_teachers(lambda task: self.facts(task, task, "adapt"), self.tasks, draw)
+        calls: list[tuple[Any, list[str]]] = []
+        for member in self.members:
+            share = {task: teachers[task] for task in self.tasks if task in member.models}
+            own = {task: named for task, named in point.own.items() if task in share}
+            there = MergePoint(point.vectors.selection, point.coefficients, own)
+            if share:
+                call = member.actor.gradient.remote(there, draw, loss, share)
+                calls.append((call, list(share)))
+        parts: list[Gradient] = [
+            answer(call, self.timeout_s, f"gradient of {share}") for call, share in calls
         ]
-        total, values = 0.0, np.zeros(array.shape)
-        for call, share in calls:
-            part, gradient = answer(call, self.timeout_s, f"gradient of {share}")
-            total += part
-            values += gradient
-        return CoefficientGradient(total, torch.from_numpy(values))
+        return Gradient(
+            sum(part.loss for part in parts),
+            torch.stack([part.coefficients for part in parts]).sum(dim=0),
+            {task: named for part in parts for task, named in part.own.items()},
+        )

@@ -11,7 +11,13 @@ from distmerge.coordinator.optimise import Progress, optimise
 from distmerge.coordinator.recipe import correction_bytes, merged_bytes, recipe_bytes
 from distmerge.coordinator.record import blank_record
 from distmerge.coordinator.stages import Merging, model_logits, run_stages
-from distmerge.coordinator.worker import TaskWorker, WorkerInfo, coefficient_gradient
+from distmerge.coordinator.worker import (
+    MergePoint,
+    TaskWorker,
+    WorkerInfo,
+    drawn_teachers,
+    point_gradient,
+)
 from distmerge.coordinator.world import (
     Digests,
     Material,
@@ -32,6 +38,7 @@ __all__ = [
     "FeatureStore",
     "LocalModels",
     "Material",
+    "MergePoint",
     "Merging",
     "Progress",
     "Source",
@@ -39,8 +46,8 @@ __all__ = [
     "WorkerInfo",
     "blank_record",
     "checked_device",
-    "coefficient_gradient",
     "correction_bytes",
+    "drawn_teachers",
     "load_material",
     "load_vectors",
     "local_features",
@@ -49,6 +56,7 @@ __all__ = [
     "model_logits",
     "optimise",
     "placed",
+    "point_gradient",
     "recipe_bytes",
     "run_stages",
     "source_digests",

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,28 +41,28 @@ class FeatureKey(NamedTuple):
 
 @dataclass(frozen=True)
 class BlockFacts:
-    """Facts as a sequence of blocks; only the asked field is joined."""
+    """Facts as a sequence of blocks; a field is joined when it is first asked for."""
 
     blocks: Sequence[FeatureBlock]
 
-    @property
+    @cached_property
     def features(self) -> Float[Tensor, "image feature"]:
         """Final features, not normalised."""
         return torch.from_numpy(np.concatenate([block.features for block in self.blocks]))
 
-    @property
+    @cached_property
     def logits(self) -> Float[Tensor, "image class"]:
         """Logits of the task's head."""
         return torch.from_numpy(np.concatenate([block.logits for block in self.blocks]))
 
-    @property
+    @cached_property
     def confidence(self) -> Float[Tensor, " image"]:
         """Largest softmax probability."""
         return torch.from_numpy(np.concatenate([block.confidence for block in self.blocks]))
 
     @property
     def layers(self) -> Float[Tensor, "image layer width"]:
-        """Class token after every block."""
+        """Class token after every block; large, so it is joined anew each time."""
         return torch.from_numpy(np.concatenate([block.layers for block in self.blocks]))
 
 

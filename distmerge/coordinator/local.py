@@ -3,16 +3,12 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from jaxtyping import Float64
-from torch import Tensor
-
 from distmerge.coordinator.features import BlockFacts, FeatureKey, FeatureStore
-from distmerge.coordinator.worker import TaskWorker, coefficient_gradient
+from distmerge.coordinator.worker import TaskWorker, drawn_teachers, point_gradient
 from distmerge.coordinator.world import Material, Source
-from distmerge.methods.contract import CoefficientGradient, Draw, Facts
-from distmerge.methods.losses import SampleLoss
+from distmerge.methods.contract import Draw, Facts, Gradient, Point
+from distmerge.methods.losses import BatchLoss
 from distmerge.tasks import Role
-from distmerge.taskvectors import TaskVectors
 
 
 @dataclass(frozen=True)
@@ -20,7 +16,6 @@ class LocalModels:
     """Facts from a bank that is already full, gradients in this process, task after task."""
 
     material: Material
-    vectors: TaskVectors
     bank: Mapping[FeatureKey, Facts]
 
     def facts(self, model: str, task: str, role: Role) -> Facts:
@@ -28,12 +23,12 @@ class LocalModels:
         wanted = (model, task, role)
         return next(facts for key, facts in self.bank.items() if key[:3] == wanted)
 
-    def gradient(
-        self, coefficients: Float64[Tensor, "task segment"], draw: Draw, loss: SampleLoss
-    ) -> CoefficientGradient:
+    def gradient(self, point: Point, draw: Draw, loss: BatchLoss) -> Gradient:
         """Give the adapt loss of the merged model, summed over tasks in order, and its gradient."""
-        tasks = self.vectors.tasks
-        return coefficient_gradient(self.material, self.vectors, coefficients, draw, loss, tasks)
+        teachers = drawn_teachers(
+            lambda task: self.facts(task, task, "adapt"), point.vectors.tasks, draw
+        )
+        return point_gradient(self.material, point, draw, loss, teachers)
 
 
 def local_features(

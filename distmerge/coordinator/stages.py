@@ -62,27 +62,28 @@ def run_stages(
 
 
 def model_features(
-    material: Material, model: MergedModel, images: Images
+    material: Material, model: MergedModel, images: Images, task: str
 ) -> Float[Tensor, "image feature"]:
-    """Give the merged tower's features of all images, before any correction."""
+    """Give the tower's features of all images for a task, before any correction."""
     preprocess = material.config.preprocess
     chunks = np.split(np.arange(len(images)), range(_BATCH, len(images), _BATCH))
-    return torch.cat([model.tower_features(images.batch(chunk, preprocess)) for chunk in chunks])
+    batches = (images.batch(chunk, preprocess) for chunk in chunks)
+    return torch.cat([model.tower_features(batch, task) for batch in batches])
 
 
 def model_logits(
     material: Material, model: MergedModel, task: str, role: Role
 ) -> Float[Tensor, "image class"]:
     """Give the model's logits on all images of a role of a task, on the CPU."""
-    features = model_features(material, model, material.task(task).images(role))
+    features = model_features(material, model, material.task(task).images(role), task)
     with torch.inference_mode():
-        return model.heads[task](model.corrected(features, task)).cpu()
+        return model.head(task)(model.corrected(features, task)).cpu()
 
 
 def _adapt_features(
     material: Material, model: MergedModel, task: str
 ) -> Float[Tensor, "image feature"]:
-    return model_features(material, model, material.task(task).adapt)
+    return model_features(material, model, material.task(task).adapt, task)
 
 
 def _adapt_agreement(

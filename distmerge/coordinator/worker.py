@@ -1,12 +1,12 @@
 """What a worker does, in this process or as an actor: facts of pinned models, and gradients."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64
+from jaxtyping import Float, Float32, Float64, Int64
 from torch import Tensor
 
 from distmerge.coordinator.features import FeatureBlock, FeatureKey, block_ranges
@@ -19,11 +19,20 @@ from distmerge.coordinator.world import (
     placed,
 )
 from distmerge.errors import DivergenceError
-from distmerge.methods.contract import PRETRAINED, CoefficientGradient, Draw
-from distmerge.methods.losses import SampleLoss
+from distmerge.methods.contract import (
+    PRETRAINED,
+    Draw,
+    Facts,
+    Gradient,
+    Own,
+    Point,
+    own_head,
+    own_weights,
+)
+from distmerge.methods.losses import BatchLoss, Teacher
 from distmerge.models import load_state
 from distmerge.tasks import Task, batch_indices
-from distmerge.taskvectors import TaskVectors, contract, merge
+from distmerge.taskvectors import Selection, TaskVectors, contract, merge, selected
 
 
 class WorkerInfo(NamedTuple):
@@ -32,6 +41,14 @@ class WorkerInfo(NamedTuple):
     pid: int
     models: tuple[str, ...]
     device: str
+
+
+class MergePoint(NamedTuple):
+    """A ``Point`` as it travels: the task vectors are where it arrives."""
+
+    selection: Selection | None
+    coefficients: Float64[Tensor, "task segment"]
+    own: Own
 
 
 class TaskWorker:
@@ -72,7 +89,8 @@ class TaskWorker:
             model: {k: v.float().to(self.device) for k, v in load_state(paths[model]).items()}
             for model in models
         }
-        self._vectors = None
+        self._vectors: TaskVectors | None = None
+        self._selected: TaskVectors | None = None
         if base is not None and vectors is not None:
             names = tuple(task.name for task in source.files.tasks)
             bank = mapped_vectors(names, self.material.tower, base, vectors)
@@ -84,21 +102,29 @@ class TaskWorker:
 
     def gradient(
         self,
-        coefficients: Float64[np.ndarray, "task segment"],
+        merge_point: MergePoint,
         draw: Draw,
-        loss: SampleLoss,
-        tasks: Sequence[str],
-    ) -> tuple[float, Float64[np.ndarray, "task segment"]]:
-        """Give ``coefficient_gradient`` over ``tasks``, as NumPy.
+        loss: BatchLoss,
+        teachers: Mapping[str, Teacher],
+    ) -> Gradient:
+        """Give ``point_gradient`` over the tasks of ``teachers``.
 
         Raises:
             DivergenceError: the loss is not finite.
         """
+        selection, coefficients, own = merge_point
+        point = Point(self._bank(selection), coefficients, moved(own, self.device))
+        answer = point_gradient(self.material, point, draw, loss, teachers)
+        return answer._replace(own=moved(answer.own, torch.device("cpu")))
+
+    def _bank(self, selection: Selection | None) -> TaskVectors:
+        """Give the task vectors, thinned out as asked; what was asked last is kept."""
         assert self._vectors is not None, "started without task vectors"
-        answer = coefficient_gradient(
-            self.material, self._vectors, torch.tensor(coefficients), draw, loss, tasks
-        )
-        return answer.loss, answer.values.numpy()
+        if selection is None:
+            return self._vectors
+        if self._selected is None or self._selected.selection != selection:
+            self._selected = selected(self._vectors, selection)
+        return self._selected
 
     def blocks(self, key: FeatureKey, block: int) -> Iterator[FeatureBlock]:
         """Stream what a pinned model says about a role's images, ``block`` images at a time."""
@@ -116,38 +142,66 @@ class TaskWorker:
             yield FeatureBlock(*(tensor.cpu().numpy() for tensor in tensors))
 
 
-def coefficient_gradient(
+def point_gradient(
     material: Material,
-    vectors: TaskVectors,
-    coefficients: Float64[Tensor, "task segment"],
+    point: Point,
     draw: Draw,
-    loss: SampleLoss,
-    tasks: Sequence[str],
-) -> CoefficientGradient:
-    """Give the loss of the merged model summed over ``tasks``, and its gradient.
+    loss: BatchLoss,
+    teachers: Mapping[str, Teacher],
+) -> Gradient:
+    """Give the loss of the merged model summed over the tasks of ``teachers``, and its gradient.
 
     One merge and one contraction whatever the number of tasks; each task's graph is freed before
     the next one's forward, so that memory does not grow with them. Source: algorithms.md 2.2.
 
+    Args:
+        material: tower, tasks and heads.
+        point: where the gradient is taken.
+        draw: which adapt images.
+        loss: of one task's logits and its teacher.
+        teachers: per task, what its individual model says about the drawn images.
+
     Raises:
         DivergenceError: the loss is not finite.
     """
-    weights = merge(vectors, coefficients).requires_grad_()
-    total = 0.0
-    for name in tasks:
-        batch = _drawn(material, material.task(name), draw).to(weights.device)
-        features = material.tower.features(vectors.layout.unflatten(weights), batch)
-        value = loss(material.heads[name](features)).mean() * draw.batches
+    weights = merge(point.vectors, point.coefficients).requires_grad_()
+    total, own_gradients = 0.0, {}
+    for name, teacher in teachers.items():
+        own = {k: v.detach().requires_grad_() for k, v in point.own.get(name, {}).items()}
+        named = own_weights(point.vectors.layout.unflatten(weights), own)
+        images = _drawn(material, material.task(name), draw).to(weights.device)
+        logits = own_head(material.heads[name], own)(material.tower.features(named, images))
+        value = loss(logits, Teacher(*(part.to(logits.device) for part in teacher)))
         if not bool(torch.isfinite(value)):
             raise DivergenceError(f"step {draw.step}: the loss of task {name} is {value.item()}")
-        value.backward()
-        total += value.item()
+        (value * draw.batches).backward()
+        total += value.item() * draw.batches
+        own_gradients[name] = {k: v.grad for k, v in own.items() if v.grad is not None}
     assert weights.grad is not None
-    return CoefficientGradient(total, contract(vectors, weights.grad).cpu())
+    return Gradient(total, contract(point.vectors, weights.grad).cpu(), own_gradients)
+
+
+def drawn_teachers(
+    facts: Callable[[str], Facts], tasks: Sequence[str], draw: Draw
+) -> dict[str, Teacher]:
+    """Give what each task's individual model says about the images that ``draw`` addresses."""
+    teachers = {}
+    for name in tasks:
+        confidence = facts(name).confidence
+        index = torch.from_numpy(_indices(name, draw, len(confidence)))
+        teachers[name] = Teacher(facts(name).logits[index].argmax(dim=1), confidence[index])
+    return teachers
+
+
+def moved(own: Own, device: torch.device) -> Own:
+    """Give tasks' own tensors on another device."""
+    return {task: {k: v.to(device) for k, v in named.items()} for task, named in own.items()}
+
+
+def _indices(task: str, draw: Draw, available: int) -> Int64[np.ndarray, " batch"]:
+    return batch_indices(draw.seed, task, draw.step, size=draw.size, available=available)
 
 
 def _drawn(material: Material, task: Task, draw: Draw) -> Float[Tensor, "batch 3 size size"]:
-    indices = batch_indices(
-        draw.seed, task.name, draw.step, size=draw.size, available=len(task.adapt)
-    )
+    indices = _indices(task.name, draw, len(task.adapt))
     return task.adapt.batch(indices, material.config.preprocess)

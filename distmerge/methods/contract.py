@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from distmerge.methods.losses import SampleLoss
+from distmerge.methods.losses import BatchLoss
 from distmerge.models import Head, Tower
 from distmerge.tasks import Images, Role
 from distmerge.taskvectors import TaskVectors, merge
@@ -30,15 +30,24 @@ class Correction(Protocol):
         ...
 
 
+Own = Mapping[str, Mapping[str, Tensor]]  # task -> tensors of its own, by name
+HEAD = "head."  # the names of a head's own tensors begin with this; others are the tower's
+
+
 @dataclass(frozen=True)
 class MergedModel:
-    """One model for all tasks: merged tower weights, the tasks' heads and feature corrections."""
+    """One model for all tasks.
+
+    Its parts are the merged tower weights, the tasks' heads, tensors that a task has for itself in
+    place of the tower's or the head's, and feature corrections.
+    """
 
     tower: Tower
     vectors: TaskVectors
     heads: Mapping[str, Head]
     coefficients: Float64[Tensor, "task segment"]
     weights: Float[Tensor, " parameter"]
+    own: Own = field(default_factory=dict)
     corrections: Mapping[str, Correction] = field(default_factory=dict)
 
     @classmethod
@@ -54,11 +63,15 @@ class MergedModel:
         weights = merge(self.vectors, coefficients)
         return replace(self, coefficients=coefficients, weights=weights)
 
+    def head(self, task: str) -> Head:
+        """Give the head of ``task``, with the task's own tensors in it."""
+        return own_head(self.heads[task], self.own.get(task, {}))
+
     def tower_features(
-        self, images: Float[Tensor, "image channel height width"]
+        self, images: Float[Tensor, "image channel height width"], task: str
     ) -> Float[Tensor, "image feature"]:
-        """Give the merged tower's features, before any correction."""
-        named = self.vectors.layout.unflatten(self.weights)
+        """Give the tower's features for ``task``, before any correction."""
+        named = own_weights(self.vectors.layout.unflatten(self.weights), self.own.get(task, {}))
         with torch.inference_mode():
             return self.tower.features(named, images.to(self.weights.device))
 
@@ -73,14 +86,24 @@ class MergedModel:
     ) -> Float[Tensor, "image feature"]:
         """Give the features that the head of ``task`` reads."""
         with torch.inference_mode():
-            return self.corrected(self.tower_features(images), task)
+            return self.corrected(self.tower_features(images, task), task)
 
     def logits(
         self, images: Float[Tensor, "image channel height width"], task: str
     ) -> Float[Tensor, "image class"]:
         """Give the logits over the classes of ``task``."""
         with torch.inference_mode():
-            return self.heads[task](self.features(images, task))
+            return self.head(task)(self.features(images, task))
+
+
+def own_weights(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Give the tower's weights with a task's own tensors in their places."""
+    return {**weights, **{k: v for k, v in own.items() if not k.startswith(HEAD)}}
+
+
+def own_head(head: Head, own: Mapping[str, Tensor]) -> Head:
+    """Give a head with a task's own tensors in their places."""
+    return replace(head, **{k[len(HEAD) :]: v for k, v in own.items() if k.startswith(HEAD)})
 
 
 @dataclass(frozen=True)
@@ -98,11 +121,21 @@ class Draw:
         return self.batch_size * self.batches
 
 
-class CoefficientGradient(NamedTuple):
-    """A loss summed over tasks, and its gradient by the merging coefficients."""
+@dataclass(frozen=True)
+class Point:
+    """Where a gradient is taken: the merge, and the tensors that tasks have for themselves."""
+
+    vectors: TaskVectors
+    coefficients: Float64[Tensor, "task segment"]
+    own: Own = field(default_factory=dict)
+
+
+class Gradient(NamedTuple):
+    """A loss summed over tasks, and its gradient at a point."""
 
     loss: float
-    values: Float64[Tensor, "task segment"]
+    coefficients: Float64[Tensor, "task segment"]
+    own: Own
 
 
 @runtime_checkable
@@ -138,12 +171,10 @@ class IndividualModels(Protocol):
         """Give what ``model`` (a task's name, or ``PRETRAINED``) says about a task's images."""
         ...
 
-    def gradient(
-        self, coefficients: Float64[Tensor, "task segment"], draw: Draw, loss: SampleLoss
-    ) -> CoefficientGradient:
+    def gradient(self, point: Point, draw: Draw, loss: BatchLoss) -> Gradient:
         """Give the adapt loss of the merged model and its gradient.
 
-        Per task the loss is ``draw.batches`` times the mean of ``loss`` over the drawn images.
+        Per task the loss is ``draw.batches`` times ``loss`` of the drawn images.
         """
         ...
 

@@ -2,12 +2,32 @@
 
 import math
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
-SampleLoss: TypeAlias = Callable[[Float[Tensor, "image class"]], Float[Tensor, " image"]]
+
+class Teacher(NamedTuple):
+    """What a task's individual model says about the drawn images."""
+
+    labels: Int64[Tensor, " image"]
+    confidence: Float[Tensor, " image"]
+
+
+BatchLoss: TypeAlias = Callable[[Float[Tensor, "image class"], Teacher], Float[Tensor, ""]]
+
+
+def mean_entropy(logits: Float[Tensor, "image class"], _teacher: Teacher) -> Float[Tensor, ""]:
+    """Give the mean of ``softmax_entropy``."""
+    return softmax_entropy(logits).mean()
+
+
+def mean_relative_entropy(
+    logits: Float[Tensor, "image class"], _teacher: Teacher
+) -> Float[Tensor, ""]:
+    """Give the mean of ``relative_entropy``."""
+    return relative_entropy(logits).mean()
 
 
 def softmax_entropy(logits: Float[Tensor, "image class"]) -> Float[Tensor, " image"]:

@@ -31,5 +31,5 @@ def _session(prepared: Prepared, report: Report) -> Session:
         block=prepared.study.block,
         report=report,
     )
-    models = LocalModels(prepared.material, prepared.vectors, bank)
+    models = LocalModels(prepared.material, bank)
     return Session(prepared.study, prepared.material, prepared.vectors, prepared.digests, models)

@@ -120,7 +120,7 @@ def open_session(shared: Shared, device: str) -> Session:
     )
     bank = mapped_vectors(names, material.tower, base, vectors).to(target)
     features = FeatureBank(shared.features, config.timeout_s)
-    models: IndividualModels = LocalModels(material, bank, features)
+    models: IndividualModels = LocalModels(material, features)
     if shared.members:
         models = RayModels(features, shared.members, names, config.timeout_s)
     return Session(shared.study, material, bank, shared.digests, models)

@@ -3,15 +3,19 @@
 from distmerge.taskvectors.algebra import contract, merge
 from distmerge.taskvectors.bank import TaskVectors, task_vectors
 from distmerge.taskvectors.layout import Grouping, Groups, Layout, Segment, merge_groups
+from distmerge.taskvectors.selection import Selection
+from distmerge.taskvectors.ties import selected
 
 __all__ = [
     "Grouping",
     "Groups",
     "Layout",
     "Segment",
+    "Selection",
     "TaskVectors",
     "contract",
     "merge",
     "merge_groups",
+    "selected",
     "task_vectors",
 ]

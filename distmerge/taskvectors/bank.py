@@ -9,16 +9,21 @@ from torch import Tensor
 
 from distmerge.errors import CheckpointError, problem_list
 from distmerge.taskvectors.layout import Layout
+from distmerge.taskvectors.selection import Selection
 
 
 @dataclass(frozen=True)
 class TaskVectors:
-    """``theta_k = base + vectors[k]`` for the tasks in order. Treat the tensors as frozen."""
+    """``theta_k = base + vectors[k]`` for the tasks in order. Treat the tensors as frozen.
+
+    With a ``selection`` the vectors are what it left of the task vectors.
+    """
 
     tasks: tuple[str, ...]
     layout: Layout
     base: Float[Tensor, " parameter"]
     vectors: Float[Tensor, "task parameter"]
+    selection: Selection | None = None
 
     def to(self, device: torch.device) -> "TaskVectors":
         """Give the bank on another device."""

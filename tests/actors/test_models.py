@@ -8,8 +8,8 @@ import torch
 from distmerge.actors import FeatureBank, Pool, RayModels, streamed_features
 from distmerge.coordinator import FeatureStore, run_stages
 from distmerge.errors import DivergenceError
-from distmerge.methods.contract import Draw, IndividualModels
-from distmerge.methods.losses import softmax_entropy
+from distmerge.methods.contract import Draw, IndividualModels, Point
+from distmerge.methods.losses import mean_entropy
 from distmerge.run import Session, run
 from distmerge.spec import ModelFiles, RayConfig
 from distmerge.tasks import Role
@@ -71,10 +71,11 @@ def test_facts_equal_those_of_this_process(models: RayModels, session: Session) 
 def test_a_gradient_equals_that_of_this_process(models: RayModels, session: Session) -> None:
     coefficients = torch.full((5, len(session.vectors.layout.segments)), 0.3, dtype=torch.float64)
     draw = Draw(seed=0, step=3, batch_size=8, batches=2)
-    there = models.gradient(coefficients, draw, softmax_entropy)
-    here = session.models.gradient(coefficients, draw, softmax_entropy)
+    point = Point(session.vectors, coefficients)
+    there = models.gradient(point, draw, mean_entropy)
+    here = session.models.gradient(point, draw, mean_entropy)
     assert there.loss == pytest.approx(here.loss, rel=1e-12)
-    torch.testing.assert_close(there.values, here.values, rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(there.coefficients, here.coefficients, rtol=1e-4, atol=1e-7)
 
 
 def test_twenty_steps_lead_to_the_coefficients_of_this_process(
@@ -104,4 +105,4 @@ def test_an_error_in_an_actor_comes_out_as_it_was_raised(
 ) -> None:
     broken = torch.full((5, len(session.vectors.layout.segments)), float("nan")).double()
     with pytest.raises(DivergenceError, match=r"step 0: the loss of task alpha is nan"):
-        models.gradient(broken, Draw(0, 0, 4, 1), softmax_entropy)
+        models.gradient(Point(session.vectors, broken), Draw(0, 0, 4, 1), mean_entropy)

@@ -41,14 +41,12 @@ def session_of(files: ModelFiles) -> Session:
     store = FeatureStore(files.base.parent / "features")
     bank = local_features(source, digests.keys, store, block=16, report=ignored)
     study = Study(study="tiny", models=files, pipelines=(PIPELINE,))
-    return Session(study, material, vectors, digests, LocalModels(material, vectors, bank))
+    return Session(study, material, vectors, digests, LocalModels(material, bank))
 
 
 def with_vectors(session: Session, vectors: TaskVectors) -> Session:
     """Give the session with another bank, in which the port knows the facts of the old one."""
-    assert isinstance(session.models, LocalModels)
-    models = replace(session.models, vectors=vectors)
-    return replace(session, vectors=vectors, models=models)
+    return replace(session, vectors=vectors)
 
 
 def config_of(settings: Mapping[str, Value], *stages: str, seed: int = 0) -> RunConfig:

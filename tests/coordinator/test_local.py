@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from distmerge.coordinator import FeatureStore, LocalModels, local_features
-from distmerge.methods.contract import PRETRAINED, Draw
-from distmerge.methods.losses import softmax_entropy
+from distmerge.methods.contract import PRETRAINED, Draw, Point
+from distmerge.methods.losses import mean_entropy
 from distmerge.run import Session
 from distmerge.spec import ModelFiles
 from tests.coordinator.sessions import ignored, session_of, source_of
@@ -80,6 +80,7 @@ def test_facts_are_found_by_model_task_and_role(session: Session, model: str) ->
 def test_the_same_draw_has_the_same_gradient(session: Session) -> None:
     coefficients = torch.full((3, 32), 0.3, dtype=torch.float64)
     draw = Draw(seed=0, step=1, batch_size=8, batches=2)
-    one, other = (session.models.gradient(coefficients, draw, softmax_entropy) for _ in range(2))
+    point = Point(session.vectors, coefficients)
+    one, other = (session.models.gradient(point, draw, mean_entropy) for _ in range(2))
     assert one.loss == other.loss
-    assert torch.equal(one.values, other.values)
+    assert torch.equal(one.coefficients, other.coefficients)

@@ -48,7 +48,7 @@ def test_open_clip_loads_the_merged_tower_and_gives_its_features(
     images = torch.randn(5, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         found = visual(images)
-    torch.testing.assert_close(found, plain.tower_features(images), rtol=0, atol=1e-6)
+    torch.testing.assert_close(found, plain.tower_features(images, "alpha"), rtol=0, atol=1e-6)
 
 
 def test_a_recipe_is_small(corrected: MergedModel) -> None:

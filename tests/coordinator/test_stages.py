@@ -119,8 +119,8 @@ def test_logits_are_those_of_the_whole_model_on_every_image_of_a_role(
 def test_features_of_many_images_come_in_their_order(session: Session, model: MergedModel) -> None:
     few = session.material.task("alpha").adapt
     many = Images(np.tile(few.pixels, (7, 1, 1, 1)), "many")  # 280 images, over two forwards
-    found = model_features(session.material, model, many)
-    once = model_features(session.material, model, few)
+    found = model_features(session.material, model, many, "alpha")
+    once = model_features(session.material, model, few, "alpha")
     torch.testing.assert_close(found, once.repeat(7, 1), rtol=0, atol=1e-5)
 
 

@@ -11,15 +11,22 @@ from hypothesis import strategies as st
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from distmerge.coordinator import FeatureBlock, Material, TaskWorker, coefficient_gradient
+from distmerge.coordinator import (
+    FeatureBlock,
+    Material,
+    MergePoint,
+    TaskWorker,
+    drawn_teachers,
+    point_gradient,
+)
 from distmerge.errors import CapacityError, CheckpointError, DivergenceError
-from distmerge.methods.contract import PRETRAINED, CoefficientGradient, Draw, Facts
-from distmerge.methods.losses import SampleLoss, softmax_entropy
+from distmerge.methods.contract import PRETRAINED, Draw, Facts, Gradient, Point
+from distmerge.methods.losses import BatchLoss, Teacher, mean_entropy, softmax_entropy
 from distmerge.models import Head, load_state
 from distmerge.run import Session
 from distmerge.spec import ModelFiles, Preprocess
 from distmerge.tasks import Images, Role, batch_indices
-from distmerge.taskvectors import TaskVectors, merge
+from distmerge.taskvectors import Selection, TaskVectors, merge, selected
 from tests.coordinator.sessions import config_of, merged_by, session_of, source_of
 
 DRAW = Draw(seed=0, step=3, batch_size=4, batches=2)
@@ -51,9 +58,9 @@ class Exact:
 
     def gradient(
         self, coefficients: Tensor, tasks: Sequence[str] = TASKS, draw: Draw = DRAW
-    ) -> CoefficientGradient:
-        material, vectors = self.material, self.vectors
-        return coefficient_gradient(material, vectors, coefficients, draw, softmax_entropy, tasks)
+    ) -> Gradient:
+        point = Point(self.vectors, coefficients)
+        return point_gradient(self.material, point, draw, mean_entropy, untaught(tasks, draw))
 
     def loss(self, weights: Tensor) -> Tensor:
         """Give the loss at ``weights``, task by task, with a graph."""
@@ -77,19 +84,25 @@ class SharedModels:
     def facts(self, model: str, task: str, role: Role) -> Facts:
         return self.session.models.facts(model, task, role)
 
-    def gradient(self, coefficients: Tensor, draw: Draw, loss: SampleLoss) -> CoefficientGradient:
-        material, vectors = self.session.material, self.session.vectors
+    def gradient(self, point: Point, draw: Draw, loss: BatchLoss) -> Gradient:
+        material = self.session.material
         return total(
             [
-                coefficient_gradient(material, vectors, coefficients, draw, loss, share)
+                point_gradient(material, point, draw, loss, untaught(share, draw))
                 for share in self.shares
             ]
         )
 
 
-def total(parts: Sequence[CoefficientGradient]) -> CoefficientGradient:
-    values = torch.stack([part.values for part in parts]).sum(0)
-    return CoefficientGradient(sum(part.loss for part in parts), values)
+def untaught(tasks: Sequence[str], draw: Draw) -> dict[str, Teacher]:
+    """Give teachers for losses that do not listen to them."""
+    nothing = Teacher(torch.zeros(draw.size, dtype=torch.int64), torch.zeros(draw.size))
+    return dict.fromkeys(tasks, nothing)
+
+
+def total(parts: Sequence[Gradient]) -> Gradient:
+    coefficients = torch.stack([part.coefficients for part in parts]).sum(0)
+    return Gradient(sum(part.loss for part in parts), coefficients, {})
 
 
 @pytest.fixture(scope="module")
@@ -189,17 +202,67 @@ def test_a_worker_without_its_gpu_does_not_start(world: ModelFiles) -> None:
 
 
 def test_a_worker_computes_the_gradient_of_its_tasks(worker: TaskWorker, session: Session) -> None:
-    loss, values = worker.gradient(START.numpy(), DRAW, softmax_entropy, ["gamma", "alpha"])
-    expected = coefficient_gradient(
-        session.material, session.vectors, START, DRAW, softmax_entropy, ["gamma", "alpha"]
+    teachers = untaught(["gamma", "alpha"], DRAW)
+    found = worker.gradient(MergePoint(None, START, {}), DRAW, mean_entropy, teachers)
+    point = Point(session.vectors, START)
+    expected = point_gradient(session.material, point, DRAW, mean_entropy, teachers)
+    assert found.loss == expected.loss
+    assert torch.equal(found.coefficients, expected.coefficients)
+
+
+def test_a_worker_thins_the_task_vectors_out_as_asked(worker: TaskWorker, session: Session) -> None:
+    selection, teachers = Selection(density=0.2), untaught(TASKS, DRAW)
+    found = worker.gradient(MergePoint(selection, START, {}), DRAW, mean_entropy, teachers)
+    point = Point(selected(session.vectors, selection), START)
+    expected = point_gradient(session.material, point, DRAW, mean_entropy, teachers)
+    assert torch.equal(found.coefficients, expected.coefficients)
+
+
+def test_tensors_of_a_task_replace_the_shared_ones_and_have_a_gradient_of_their_own(
+    session: Session,
+) -> None:
+    name = "transformer.resblocks.1.mlp.c_proj.bias"
+    head = session.material.heads["beta"]
+    own = {"beta": {name: torch.full((16,), 0.1), "head.bias": head.bias + 1.0}}
+    shared = merge(session.vectors, START)
+    named = {**session.vectors.layout.unflatten(shared), name: own["beta"][name].clone()}
+    bias = own["beta"]["head.bias"].clone().requires_grad_()
+    named[name].requires_grad_()
+    task = session.material.task("beta")
+    indices = batch_indices(0, "beta", 3, size=8, available=len(task.adapt))
+    images = task.adapt.batch(indices, session.material.config.preprocess)
+    logits = replace(head, bias=bias)(session.material.tower.features(named, images))
+    (2 * softmax_entropy(logits).mean()).backward()
+    point = Point(session.vectors, START, own)
+    found = point_gradient(session.material, point, DRAW, mean_entropy, untaught(TASKS, DRAW))
+    torch.testing.assert_close(found.own["beta"]["head.bias"], bias.grad)
+    torch.testing.assert_close(found.own["beta"][name], named[name].grad)
+    assert found.own["alpha"] == {}
+
+
+def test_a_loss_hears_the_teacher_of_the_drawn_images(session: Session) -> None:
+    teachers = drawn_teachers(
+        lambda task: session.models.facts(task, task, "adapt"), ["gamma"], DRAW
     )
-    assert loss == expected.loss
-    np.testing.assert_array_equal(values, expected.values.numpy())
+    facts = session.models.facts("gamma", "gamma", "adapt")
+    indices = batch_indices(0, "gamma", 3, size=8, available=40)
+    assert torch.equal(teachers["gamma"].labels, facts.logits[indices].argmax(dim=1))
+    assert torch.equal(teachers["gamma"].confidence, facts.confidence[indices])
+    heard: list[Teacher] = []
+
+    def listening(logits: Tensor, teacher: Teacher) -> Tensor:
+        heard.append(teacher)
+        return logits.sum()
+
+    point_gradient(session.material, Point(session.vectors, START), DRAW, listening, teachers)
+    assert torch.equal(heard[0].labels, teachers["gamma"].labels)
 
 
 def test_a_worker_without_vectors_has_no_gradient(world: ModelFiles) -> None:
     with pytest.raises(AssertionError, match="started without task vectors"):
-        TaskWorker(source_of(world), []).gradient(START.numpy(), DRAW, softmax_entropy, TASKS)
+        TaskWorker(source_of(world), []).gradient(
+            MergePoint(None, START, {}), DRAW, mean_entropy, untaught(TASKS, DRAW)
+        )
 
 
 def test_the_gradient_equals_autograd_through_the_merge(exact: Exact) -> None:
@@ -211,7 +274,7 @@ def test_the_gradient_equals_autograd_through_the_merge(exact: Exact) -> None:
     loss.backward()
     found = exact.gradient(START)
     assert found.loss == pytest.approx(loss.item(), abs=1e-12)
-    torch.testing.assert_close(found.values, coefficients.grad, rtol=0, atol=1e-11)
+    torch.testing.assert_close(found.coefficients, coefficients.grad, rtol=0, atol=1e-11)
 
 
 @settings(max_examples=10)
@@ -220,7 +283,7 @@ def test_the_gradient_equals_the_central_difference(exact: Exact, task: int, seg
     step = torch.zeros_like(START)
     step[task, segment] = 1e-5
     above, below = (exact.gradient(START + sign * step).loss for sign in (1, -1))
-    slope = exact.gradient(START).values[task, segment].item()
+    slope = exact.gradient(START).coefficients[task, segment].item()
     assert slope == pytest.approx((above - below) / 2e-5, abs=1e-6)
 
 
@@ -231,7 +294,7 @@ def test_the_gradient_is_the_sum_over_the_workers(
     found = total([exact.gradient(START, share) for share in shares])
     expected = exact.gradient(START)
     assert found.loss == pytest.approx(expected.loss, rel=1e-12)
-    torch.testing.assert_close(found.values, expected.values, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(found.coefficients, expected.coefficients, rtol=1e-12, atol=1e-14)
 
 
 @every_split
@@ -249,7 +312,7 @@ def test_two_batches_are_one_draw_whose_loss_counts_twice(exact: Exact) -> None:
     once = exact.gradient(START, draw=Draw(0, 3, batch_size=8, batches=1))
     twice = exact.gradient(START, draw=Draw(0, 3, batch_size=4, batches=2))
     assert twice.loss == pytest.approx(2 * once.loss, rel=1e-12)
-    torch.testing.assert_close(twice.values, 2 * once.values, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(twice.coefficients, 2 * once.coefficients, rtol=1e-12, atol=1e-14)
 
 
 def test_gradients_of_other_steps_are_of_other_images(exact: Exact) -> None:
@@ -258,17 +321,18 @@ def test_gradients_of_other_steps_are_of_other_images(exact: Exact) -> None:
 
 
 def test_a_loss_that_is_not_finite_names_its_step_and_task(session: Session) -> None:
-    def broken(logits: Tensor) -> Tensor:
-        return logits.sum(dim=1) * (math.nan if logits.shape[1] == 4 else 1)
+    def broken(logits: Tensor, _teacher: Teacher) -> Tensor:
+        return logits.sum() * (math.nan if logits.shape[1] == 4 else 1)
 
-    bank = session.vectors
+    point = Point(session.vectors, START)
     with pytest.raises(DivergenceError, match="step 3: the loss of task beta is nan"):
-        coefficient_gradient(session.material, bank, START, DRAW, broken, TASKS)
+        point_gradient(session.material, point, DRAW, broken, untaught(TASKS, DRAW))
 
 
 def test_the_bank_keeps_no_graph(session: Session) -> None:
     bank = session.vectors
-    coefficient_gradient(session.material, bank, START, DRAW, softmax_entropy, TASKS)
+    point = Point(bank, START)
+    point_gradient(session.material, point, DRAW, mean_entropy, untaught(TASKS, DRAW))
     assert not bank.base.requires_grad
     assert not bank.vectors.requires_grad
     assert not merge(bank, START).requires_grad

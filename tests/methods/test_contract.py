@@ -36,7 +36,12 @@ from tests.coordinator.sessions import (
 
 QUICK: Mapping[str, Value] = {"steps": 6, "batch_size": 4, "rank": 4}
 # Where a method starts when its coefficients are set to one value; a correction starts at identity.
-SCALE = {"task_arithmetic": "scaling", "adamerging": "init"}
+SCALE = {
+    "task_arithmetic": "scaling",
+    "ties": "scaling",
+    "adamerging": "init",
+    "adamerging_pp": "init",
+}
 MERGES = [name for name, hyper in HYPERS.items() if hyper.role == "merge"]
 LEARNING = [name for name, hyper in HYPERS.items() if "steps" in hyper.model_fields]
 every_method = pytest.mark.parametrize("method", METHODS)
@@ -62,8 +67,10 @@ def merged(session: Session, method: str, *, seed: int = 0) -> MergedModel:
 
 
 def started(session: Session, method: str, value: float) -> MergedModel:
-    """Give where a merge starts with all coefficients at ``value``, before it learns."""
-    hyper = HYPERS[method].model_validate({SCALE[method]: value} if method in SCALE else {})
+    """Give where a merge of whole vectors starts with all coefficients at ``value``."""
+    whole = {SCALE.get(method, ""): value, "density": 1.0}
+    known = {k: v for k, v in whole.items() if k in HYPERS[method].model_fields}
+    hyper = HYPERS[method].model_validate(known)
     material, vectors = session.material, session.vectors
     base = MergedModel.pretrained(material.tower, vectors, material.heads)
     adapt = {task.name: task.adapt for task in material.tasks}
@@ -79,7 +86,7 @@ def with_one_task(session: Session, task: str) -> Session:
         session.vectors, tasks=(task,), vectors=session.vectors.vectors[row : row + 1]
     )
     assert isinstance(session.models, LocalModels)
-    models = replace(session.models, material=material, vectors=vectors)
+    models = replace(session.models, material=material)
     return replace(session, material=material, vectors=vectors, models=models)
 
 
@@ -260,7 +267,7 @@ def test_the_pretrained_model_is_the_base_for_every_task(session: Session) -> No
     images = material.tasks[1].adapt.batch(np.arange(5), material.config.preprocess)
     features = material.tower.features(vectors.layout.unflatten(vectors.base), images)
     assert not model.coefficients.any()
-    assert torch.equal(model.tower_features(images), features)
+    assert torch.equal(model.tower_features(images, "alpha"), features)
     assert torch.equal(model.features(images, "beta"), features)
     assert torch.equal(model.logits(images, "beta"), material.heads["beta"](features))
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from distmerge.coordinator import BlockFacts, FeatureBlock, Progress, optimise
-from distmerge.methods.contract import CoefficientGradient, Draw, Facts, MergedModel, Plan, Scope
-from distmerge.methods.losses import SampleLoss
+from distmerge.methods.contract import Draw, Facts, Gradient, MergedModel, Plan, Point, Scope
+from distmerge.methods.losses import BatchLoss
 from distmerge.methods.surgery import Surgery
 from distmerge.methods.surgery.stage import (
     LowRankCorrection,
@@ -38,7 +38,7 @@ class KnownFeatures:
         rest = np.zeros((len(features), 1), dtype=np.float32)
         return BlockFacts((FeatureBlock(rest[:, None], features, rest, rest[:, 0]),))
 
-    def gradient(self, coefficients: Tensor, draw: Draw, loss: SampleLoss) -> CoefficientGradient:
+    def gradient(self, point: Point, draw: Draw, loss: BatchLoss) -> Gradient:
         raise NotImplementedError
 
 
@@ -226,7 +226,7 @@ def test_cached_features_train_the_same_correction_as_recomputed_ones(
         own = material.tower.features(load_state(files.checkpoint), images)
         cached = session.models.facts(task.name, task.name, "adapt").features
         torch.testing.assert_close(cached, own, rtol=0, atol=1e-5)
-        merged[task.name], individual[task.name] = model.tower_features(images), own
+        merged[task.name], individual[task.name] = model.tower_features(images, task.name), own
     plan = plan_on(session, merged, individual)
     for problem in plan.problems:
         optimise(problem, ignored)

@@ -1,46 +1,11 @@
 """AdaMerging: merging coefficients that minimise the entropy of unlabelled predictions."""
 
-from typing import Annotated, Literal
-
-from pydantic import Field, PositiveFloat, PositiveInt
-
+from distmerge.methods.adaptation import CoefficientAdaptation
 from distmerge.methods.declaration import Method
-from distmerge.spec import Hyper, LogUniform, Uniform
 
 
-class AdaMerging(Hyper):
+class AdaMerging(CoefficientAdaptation):
     """Settings of AdaMerging; the defaults are the paper's layer-wise preset."""
-
-    grouping: Literal["global", "per_block", "per_tensor"] = "per_tensor"
-    """One coefficient per task and: model (task-wise), block, or tensor (layer-wise)."""
-    init: Annotated[float, Field(ge=0, le=1), Uniform(0.1, 0.4)] = 0.3
-    """Every coefficient's first value."""
-    lr: Annotated[PositiveFloat, LogUniform(3e-4, 1e-2)] = 1e-3
-    """Adam's learning rate."""
-    steps: PositiveInt = 500
-    """Optimiser steps."""
-    batch_size: PositiveInt = 16
-    """Images per task and batch."""
-    batches: PositiveInt = 2
-    """Batches per task and step; the loss is the sum of their means."""
-    projection: Literal["clamp", "project", "none"] = "clamp"
-    """clamp: coefficients are clamped to [0, 1] where they are used and get no gradient outside
-    (parity). project: they are put back into [0, 1] after every step, so none goes dead."""
-    entropy: Literal["plain", "relative"] = "plain"
-    """relative: divided by ln(classes), so that tasks with many classes do not outweigh the rest.
-    """
-    keep: Literal["last", "best"] = "last"
-    """best: keep the checked step at which merged and individual models agree most on adapt images;
-    a label-free guard against the collapse that entropy alone permits."""
-    check_every: PositiveInt = 10
-    """Steps between checks; used by `keep: best`."""
-    check_images: PositiveInt = 64
-    """Adapt images per task and check."""
-
-    @property
-    def images_per_step(self) -> int:
-        """How many adapt images of every task one optimiser step draws."""
-        return self.batch_size * self.batches
 
 
 METHOD = Method(

@@ -1,61 +1,10 @@
-"""Learn ``lambda[k, l]`` by minimising the entropy of unlabelled predictions."""
-
-import torch
-from jaxtyping import Float64
-from torch import Tensor
+"""AdaMerging on the task vectors as they are."""
 
 from distmerge.methods.adamerging import AdaMerging
-from distmerge.methods.contract import Draw, MergedModel, Plan, Problem, Scope
-from distmerge.methods.losses import relative_entropy, softmax_entropy
-from distmerge.taskvectors import merge_groups
+from distmerge.methods.contract import MergedModel, Plan, Scope
+from distmerge.methods.entropy import adapt_coefficients
 
 
 def build(hyper: AdaMerging, model: MergedModel, scope: Scope) -> Plan:
-    """Plan the adaptation of all coefficients in one problem.
-
-    Source: arXiv:2310.02575, eqs. 3-6; algorithms.md 3.4. The gradient of a coefficient is
-    ``<dLoss/dtheta_l, tau_k,l>``, formed where the images are.
-    """
-    groups = merge_groups(model.vectors.layout, hyper.grouping)
-    shape = (len(model.vectors.tasks), len(groups.names))
-    raw = torch.full(shape, hyper.init, dtype=torch.float64)
-    loss = softmax_entropy if hyper.entropy == "plain" else relative_entropy
-
-    def current() -> MergedModel:
-        return model.merged(groups.spread(effective(raw, hyper.projection)))
-
-    def backward(step: int) -> float:
-        draw = Draw(scope.seed, step, hyper.batch_size, hyper.batches)
-        coefficients = groups.spread(effective(raw, hyper.projection))
-        gradient = scope.models.gradient(coefficients, draw, loss)
-        raw.grad = groups.gather(gradient.values) * reached(raw, hyper.projection)
-        return gradient.loss
-
-    def project() -> None:
-        if hyper.projection == "project":
-            raw.clamp_(0, 1)
-
-    problem = Problem(
-        name="coefficients",
-        parameters=(raw,),
-        steps=hyper.steps,
-        lr=hyper.lr,
-        backward=backward,
-        project=project,
-        keep=hyper.keep,
-        check_every=hyper.check_every,
-        score=lambda: scope.agreement(current(), hyper.check_images),
-    )
-    return Plan((problem,), current)
-
-
-def effective(raw: Float64[Tensor, "task group"], projection: str) -> Float64[Tensor, "task group"]:
-    """Give the coefficients that the merge uses."""
-    return raw.clamp(0, 1) if projection == "clamp" else raw.clone()
-
-
-def reached(raw: Float64[Tensor, "task group"], projection: str) -> Float64[Tensor, "task group"]:
-    """Give the derivative of ``effective``: with clamp 1 inside and on [0, 1], 0 outside."""
-    if projection == "clamp":
-        return ((raw >= 0) & (raw <= 1)).double()
-    return torch.ones_like(raw)
+    """Plan the adaptation of all coefficients. Source: arXiv:2310.02575; algorithms.md 3.4."""
+    return adapt_coefficients(hyper, model, scope)

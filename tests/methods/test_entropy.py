@@ -7,9 +7,10 @@ from torch import Tensor
 
 from distmerge.coordinator import Progress, optimise
 from distmerge.methods.adamerging import AdaMerging
-from distmerge.methods.adamerging.stage import build, effective, reached
-from distmerge.methods.contract import CoefficientGradient, Draw, Facts, MergedModel, Problem, Scope
-from distmerge.methods.losses import SampleLoss, relative_entropy, softmax_entropy
+from distmerge.methods.adamerging.stage import build
+from distmerge.methods.contract import Draw, Facts, Gradient, MergedModel, Point, Problem, Scope
+from distmerge.methods.entropy import effective, reached
+from distmerge.methods.losses import BatchLoss, Teacher, mean_entropy, mean_relative_entropy
 from distmerge.models import Tower
 from distmerge.run import Session
 from distmerge.spec import ModelFiles, Value
@@ -38,11 +39,12 @@ class LinearModels:
     def facts(self, model: str, task: str, role: Role) -> Facts:
         raise NotImplementedError
 
-    def gradient(self, coefficients: Tensor, draw: Draw, loss: SampleLoss) -> CoefficientGradient:
-        weight = merge(BANK, coefficients).requires_grad_()
-        total = loss(IMAGES @ weight.view(2, 2).T).sum()
+    def gradient(self, point: Point, draw: Draw, loss: BatchLoss) -> Gradient:
+        weight = merge(BANK, point.coefficients).requires_grad_()
+        nobody = Teacher(torch.zeros(2, dtype=torch.int64), torch.zeros(2))
+        total = 2 * loss(IMAGES @ weight.view(2, 2).T, nobody)
         (gradient,) = torch.autograd.grad(total, weight)
-        return CoefficientGradient(total.item(), contract(BANK, gradient))
+        return Gradient(total.item(), contract(BANK, gradient), {})
 
 
 def linear_problem(hyper: AdaMerging) -> tuple[Problem, Tensor]:
@@ -143,9 +145,9 @@ def test_task_wise_adaptation_sums_the_gradient_over_the_tensors(session: Sessio
     problem = build_on(session, AdaMerging(grouping="global", batch_size=8))
     problem.backward(0)
     start = torch.full((3, 32), 0.3, dtype=torch.float64)
-    gradient = session.models.gradient(start, draw, softmax_entropy)
+    gradient = session.models.gradient(Point(session.vectors, start), draw, mean_entropy)
     torch.testing.assert_close(
-        problem.parameters[0].grad, gradient.values.sum(1, keepdim=True), rtol=0, atol=1e-12
+        problem.parameters[0].grad, gradient.coefficients.sum(1, keepdim=True), rtol=0, atol=1e-12
     )
 
 
@@ -163,14 +165,15 @@ def build_on(session: Session, hyper: AdaMerging) -> Problem:
 
 
 @pytest.mark.parametrize(
-    ("entropy", "loss"), [("plain", softmax_entropy), ("relative", relative_entropy)]
+    ("entropy", "loss"), [("plain", mean_entropy), ("relative", mean_relative_entropy)]
 )
 def test_the_entropy_that_is_asked_for_is_minimised(
-    session: Session, entropy: str, loss: SampleLoss
+    session: Session, entropy: str, loss: BatchLoss
 ) -> None:
     hyper = AdaMerging.model_validate({"entropy": entropy, "batch_size": 8})
     start = torch.full((3, 32), 0.3, dtype=torch.float64)
-    expected = session.models.gradient(start, Draw(0, 0, 8, 2), loss)
+    point = Point(session.vectors, start)
+    expected = session.models.gradient(point, Draw(0, 0, 8, 2), loss)
     assert build_on(session, hyper).backward(0) == expected.loss
 
 
