@@ -36,10 +36,11 @@ class RayModels:
             DivergenceError: a loss is not finite.
             WorkerTimeoutError: an actor does not answer in time.
         """
-        teachers = drawn_teachers(lambda task: self.facts(task, task, "adapt"), self.tasks, draw)
+        tasks = draw.tasks or self.tasks
+        teachers = drawn_teachers(lambda task: self.facts(task, task, "adapt"), tasks, draw)
         calls: list[tuple[Any, list[str]]] = []
         for member in self.members:
-            share = {task: teachers[task] for task in self.tasks if task in member.models}
+            share = {task: teachers[task] for task in tasks if task in member.models}
             own = {task: named for task, named in point.own.items() if task in share}
             there = MergePoint(point.vectors.selection, point.coefficients, own)
             if share:

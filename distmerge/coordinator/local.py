@@ -25,9 +25,8 @@ class LocalModels:
 
     def gradient(self, point: Point, draw: Draw, loss: BatchLoss) -> Gradient:
         """Give the adapt loss of the merged model, summed over tasks in order, and its gradient."""
-        teachers = drawn_teachers(
-            lambda task: self.facts(task, task, "adapt"), point.vectors.tasks, draw
-        )
+        tasks = draw.tasks or point.vectors.tasks
+        teachers = drawn_teachers(lambda task: self.facts(task, task, "adapt"), tasks, draw)
         return point_gradient(self.material, point, draw, loss, teachers)
 
 

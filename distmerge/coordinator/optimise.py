@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,7 +30,7 @@ def optimise(problem: Problem, observe: Callable[[Progress], None]) -> None:
     Raises:
         DivergenceError: a loss or a parameter is not finite.
     """
-    optimizer = torch.optim.Adam(problem.parameters, lr=problem.lr)
+    optimizer = torch.optim.Adam(_groups(problem))
     best = _Best(problem)
     for step in range(problem.steps):
         best.check(step)
@@ -42,6 +42,16 @@ def optimise(problem: Problem, observe: Callable[[Progress], None]) -> None:
         _refuse_divergence(problem, step, loss)
         observe(Progress(problem.name, step + 1, problem.steps, loss))
     best.finish()
+
+
+def _groups(problem: Problem) -> list[dict[str, Any]]:
+    """Give each parameter its rate; one without a gradient is not moved, not even by momentum."""
+    count = len(problem.parameters)
+    rates = problem.lr if isinstance(problem.lr, tuple) else (problem.lr,) * count
+    return [
+        {"params": [parameter], "lr": rate}
+        for parameter, rate in zip(problem.parameters, rates, strict=True)
+    ]
 
 
 def _refuse_divergence(problem: Problem, step: int, loss: float) -> None:

@@ -9,6 +9,7 @@ from distmerge.methods.contract import MergedModel
 from distmerge.taskvectors import Selection, TaskVectors, merge, selected
 
 _CORRECTION = "correction."
+_OWN = "own."
 
 
 def recipe_bytes(model: MergedModel) -> bytes:
@@ -20,6 +21,8 @@ def recipe_bytes(model: MergedModel) -> bytes:
     tensors = {"coefficients": model.coefficients.cpu()}
     selection = model.vectors.selection
     metadata = {"selection": json.dumps(selection and selection.state())}
+    for task, named in model.own.items():
+        tensors |= {f"{_OWN}{task}.{name}": t.detach().cpu() for name, t in named.items()}
     for task, correction in model.corrections.items():
         for name, tensor in correction.state().items():
             tensors[f"{_CORRECTION}{task}.{name}"] = tensor.cpu().contiguous()

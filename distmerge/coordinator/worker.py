@@ -154,6 +154,8 @@ def point_gradient(
     One merge and one contraction whatever the number of tasks; each task's graph is freed before
     the next one's forward, so that memory does not grow with them. Source: algorithms.md 2.2.
 
+    A loss that does not depend on the logits leaves its task out of the gradient's ``own``.
+
     Args:
         material: tower, tasks and heads.
         point: where the gradient is taken.
@@ -174,11 +176,13 @@ def point_gradient(
         value = loss(logits, Teacher(*(part.to(logits.device) for part in teacher)))
         if not bool(torch.isfinite(value)):
             raise DivergenceError(f"step {draw.step}: the loss of task {name} is {value.item()}")
+        if not value.requires_grad:
+            continue  # the loss has nothing to say about this batch
         (value * draw.batches).backward()
         total += value.item() * draw.batches
         own_gradients[name] = {k: v.grad for k, v in own.items() if v.grad is not None}
-    assert weights.grad is not None
-    return Gradient(total, contract(point.vectors, weights.grad).cpu(), own_gradients)
+    gradient = torch.zeros_like(weights) if weights.grad is None else weights.grad
+    return Gradient(total, contract(point.vectors, gradient).cpu(), own_gradients)
 
 
 def drawn_teachers(

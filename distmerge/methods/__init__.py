@@ -6,6 +6,7 @@ from distmerge.methods.declaration import Method
 from distmerge.methods.surgery import METHOD as SURGERY
 from distmerge.methods.task_arithmetic import METHOD as TASK_ARITHMETIC
 from distmerge.methods.ties import METHOD as TIES
+from distmerge.methods.tinting import METHOD as TINTING
 from distmerge.methods.weight_averaging import METHOD as WEIGHT_AVERAGING
 from distmerge.spec import Hyper
 
@@ -18,6 +19,7 @@ METHODS: dict[str, Method] = {
         ADAMERGING,
         ADAMERGING_PP,
         SURGERY,
+        TINTING,
     )
 }
 HYPERS: dict[str, type[Hyper]] = {name: method.hyper for name, method in METHODS.items()}

@@ -114,6 +114,8 @@ class Draw:
     step: int
     batch_size: int
     batches: int
+    tasks: tuple[str, ...] = ()
+    """Whose batches; empty means every task's."""
 
     @property
     def size(self) -> int:
@@ -195,13 +197,13 @@ class Problem:
     """Something that the coordinator minimises with Adam.
 
     ``backward(step)`` gives the loss and leaves gradients in ``parameters``; ``project()`` follows
-    every step; with ``keep="best"`` the parameters with the highest ``score()`` are kept.
+    every step; ``lr`` is one rate or one per parameter; with ``keep="best"`` the parameters with the highest ``score()`` are kept.
     """
 
     name: str
     parameters: tuple[Tensor, ...]
     steps: int
-    lr: float
+    lr: float | tuple[float, ...]
     backward: Callable[[int], float]
     project: Callable[[], None] = lambda: None
     keep: Literal["last", "best"] = "last"

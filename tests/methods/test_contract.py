@@ -41,6 +41,7 @@ SCALE = {
     "ties": "scaling",
     "adamerging": "init",
     "adamerging_pp": "init",
+    "tinting": "init",
 }
 MERGES = [name for name, hyper in HYPERS.items() if hyper.role == "merge"]
 LEARNING = [name for name, hyper in HYPERS.items() if "steps" in hyper.model_fields]

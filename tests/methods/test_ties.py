@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from distmerge.coordinator import merged_bytes, recipe_bytes
-from distmerge.spec import ModelFiles
+from distmerge.spec import ModelFiles, Value
 from distmerge.taskvectors import Selection, merge, selected
 from tests.coordinator.sessions import config_of, merged_by, session_of
 
@@ -10,7 +10,8 @@ from tests.coordinator.sessions import config_of, merged_by, session_of
 @pytest.mark.parametrize("aggregate", ["sum", "mean", "max"])
 def test_it_merges_the_selected_task_vectors(world: ModelFiles, aggregate: str) -> None:
     session = session_of(world)
-    settings = {"ties.scaling": 0.7, "ties.density": 0.3, "ties.aggregate": aggregate}
+    settings: dict[str, Value] = {"ties.scaling": 0.7, "ties.density": 0.3}
+    settings["ties.aggregate"] = aggregate
     model = merged_by(session, config_of(settings, "ties")).model
     thinned = selected(session.vectors, Selection(0.3, aggregate))  # type: ignore[arg-type]
     total = session.vectors.base + 0.7 * thinned.vectors.sum(dim=0)
