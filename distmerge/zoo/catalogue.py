@@ -7,13 +7,14 @@ from pathlib import Path
 from distmerge.errors import ZooError
 from distmerge.spec import ModelFiles
 from distmerge.zoo.folder import ZooFolder, sole_builder, zoo_folder
+from distmerge.zoo.mini import MINI, MINI12
 from distmerge.zoo.recipe import Recipe
 from distmerge.zoo.tiny import TINY
 
-ZOOS: tuple[str, ...] = ("tiny",)
+ZOOS: tuple[str, ...] = ("tiny", "mini", "mini12")
 """Names of the built-in zoos."""
 
-_RECIPES = {"tiny": TINY}
+_RECIPES = {recipe.name: recipe for recipe in (TINY, MINI, MINI12)}
 
 
 def cache_root() -> Path:
@@ -85,12 +86,16 @@ def _build(
 
     require_extra()
     from distmerge.zoo.build import build  # imports packages of the extra
-    from distmerge.zoo.pool import process_pool
+    from distmerge.zoo.pool import process_pool, stop_processes
 
-    wheels = fetched(recipe.wheels, downloads, report)
+    packages = fetched(recipe.packages, downloads, report)
     with process_pool(workers, len(recipe.tasks)) as pool:
         try:
-            build(recipe, folder, wheels, pool, report)
+            build(recipe, folder, packages, pool, report)
+        except KeyboardInterrupt:
+            report(f"zoo {recipe.name}: stopped; finished tasks are kept")
+            stop_processes()
+            raise
         except BrokenProcessPool as error:
             raise ZooError(
                 f"zoo {recipe.name}: a building process was killed, perhaps for lack of memory; "

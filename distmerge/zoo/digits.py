@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 from distmerge.models import address_seed
+from distmerge.zoo.images import Digits, Role
 from distmerge.zoo.pictures import Pictures
-from distmerge.zoo.recipe import Digits, Role
 
 CLASSES = tuple("0123456789")
 

@@ -12,8 +12,9 @@ import numpy as np
 from jaxtyping import Float32
 
 from distmerge.spec import ModelFiles, TaskFiles
+from distmerge.zoo.images import Role
 from distmerge.zoo.pictures import Pictures
-from distmerge.zoo.recipe import Recipe, Role
+from distmerge.zoo.recipe import Recipe
 
 
 class TaskFolder(NamedTuple):

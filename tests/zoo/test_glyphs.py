@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from distmerge.zoo.glyphs import GlyphSource, coloured, glyph_mask, matplotlib_fonts, placed
-from distmerge.zoo.recipe import Glyphs
+from distmerge.zoo.images import Glyphs
 from distmerge.zoo.tiny import TINY
 from tests.zoo.toys import GLYPHS
 

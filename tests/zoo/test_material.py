@@ -3,8 +3,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from distmerge.zoo.images import Role
 from distmerge.zoo.material import task_material
-from distmerge.zoo.recipe import Role, TaskRecipe
+from distmerge.zoo.recipe import TaskRecipe
 from distmerge.zoo.tiny import TINY
 
 FEW: dict[Role, int] = {"train": 60, "adapt": 60, "select": 60, "report": 60}

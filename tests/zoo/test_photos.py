@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from distmerge.zoo.images import Photos, Side
 from distmerge.zoo.photos import PhotoSource, regions, scaled
-from distmerge.zoo.recipe import Photos, Side
 from distmerge.zoo.tiny import TINY
 
 PHOTOS = next(task.images for task in TINY.tasks if isinstance(task.images, Photos))

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from distmerge.errors import ZooError
+from distmerge.zoo.images import Side
 from distmerge.zoo.pictures import Pictures, PictureSource, collected
-from distmerge.zoo.recipe import Side
 
 
 class Numbers:

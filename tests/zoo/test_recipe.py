@@ -3,7 +3,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from distmerge.zoo.recipe import ROLES, SIDE_OF, Recipe
+from distmerge.zoo.recipe import Recipe
 from distmerge.zoo.tiny import TINY
 
 
@@ -31,9 +31,8 @@ def test_a_recipe_read_back_from_json_has_the_same_digest() -> None:
     assert Recipe.model_validate_json(TINY.model_dump_json()).digest == TINY.digest
 
 
-def test_training_and_reporting_have_a_side_of_their_own() -> None:
-    sides = {role: SIDE_OF[role] for role in ROLES}
-    assert sides == {"train": "train", "adapt": "adapt", "select": "adapt", "report": "report"}
+def test_the_recipe_of_the_tiny_zoo_is_the_one_that_caches_hold() -> None:
+    assert TINY.digest == "6e4e433cc5066788"
 
 
 def test_a_checkpoint_says_where_its_backbone_comes_from() -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from distmerge.zoo.recipe import Side, Tiles
+from distmerge.zoo.images import Side, Tiles
 from distmerge.zoo.tiles import TileSource, World, block_side, tile_corners
 
 RECIPE = Tiles(

@@ -2,7 +2,9 @@ from pathlib import PurePath
 
 import pytest
 
-from distmerge.zoo.recipe import Digits, Glyphs, TaskRecipe, Tiles, Wheel
+from distmerge.zoo.images import Digits, Glyphs, Tiles
+from distmerge.zoo.packages import Wheel
+from distmerge.zoo.recipe import TaskRecipe
 from distmerge.zoo.tiny import TINY
 
 

@@ -7,7 +7,8 @@ from distmerge.models import Tower, save_state
 from distmerge.spec import Preprocess, TowerConfig
 from distmerge.zoo.build import build
 from distmerge.zoo.folder import ZooFolder, write_json
-from distmerge.zoo.recipe import FineTuning, Glyphs, Recipe, Role, TaskRecipe
+from distmerge.zoo.images import Glyphs, Role
+from distmerge.zoo.recipe import FineTuning, Recipe, TaskRecipe
 from distmerge.zoo.tiny import TINY
 from tests.world import random_weights
 
