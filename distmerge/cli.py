@@ -13,11 +13,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from distmerge.errors import ConfigError, DistmergeError
+from distmerge.errors import ConfigError, DistmergeError, ResultsError
 from distmerge.methods import METHODS, Method
-from distmerge.spec import Hyper
+from distmerge.spec import Hyper, described
 
-OUT, ERR = Console(), Console(stderr=True)
+OUT, ERR = Console(markup=False), Console(stderr=True, markup=False)
+STOPPED = 130  # what typer makes of Ctrl-C
 QUICKSTART = Path(__file__).parents[1] / "jobs" / "quickstart.yaml"
 
 app = typer.Typer(
@@ -81,10 +82,13 @@ def leaderboard(
 
     store = RunStore(root, HYPERS)
     names = store.studies()
+    if not names:
+        raise ResultsError(f"{root}: no results here; a sweep makes them")
+    if study is not None and study not in names:
+        raise ConfigError(f"{root}: no study {study!r}; there are: {', '.join(names)}")
     if study is None and len(names) != 1:
         raise ConfigError(
-            f"{root}: holds {len(names)} studies ({', '.join(names) or 'none'}); "
-            "choose one with --study"
+            f"{root}: holds {len(names)} studies ({', '.join(names)}); choose one with --study"
         )
     name = study or names[0]
     table = table_of(store.records(name), name)
@@ -113,6 +117,7 @@ def methods(
         table.add_row(method.name, method.summary, method.paper)
     OUT.print(table)
     if name is not None:
+        OUT.print()
         OUT.print(_settings(METHODS[name].hyper))
 
 
@@ -142,15 +147,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DistmergeError as error:
         ERR.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
         return 2
-    except KeyboardInterrupt:
-        ERR.print("stopped; run the same command again to go on")
-        return 130
     except Exception as error:
         show = getattr(error, "show", None)  # click's usage errors print themselves
         if show is None:
             raise
         show()
         return 2
+    if code == STOPPED:
+        ERR.print("stopped; run the same command again to go on")
     return code if isinstance(code, int) else 0
 
 
@@ -186,7 +190,7 @@ def _fields(hyper: type[Hyper]) -> list[dict[str, str]]:
         {
             "field": name,
             "default": str(field.default),
-            "searched": str(space.get(name, "")),
+            "searched": described(space[name]) if name in space else "",
             "meaning": " ".join((field.description or "").split()),
         }
         for name, field in hyper.model_fields.items()

@@ -1,6 +1,7 @@
 """The main path on one page, without Ray: from a run's stages to its metrics."""
 
 import resource
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -19,11 +20,17 @@ from distmerge.coordinator import (
     model_logits,
     run_stages,
 )
-from distmerge.evaluation import clean_metrics, select_metrics
-from distmerge.methods.contract import PRETRAINED, IndividualModels, MergedModel
+from distmerge.evaluation import (
+    Labels,
+    clean_metrics,
+    corrupted_metrics,
+    select_metrics,
+    unseen_metrics,
+)
+from distmerge.methods.contract import PRETRAINED, IndividualModels, Model
 from distmerge.results import Metric, RunRecord
 from distmerge.spec import RunConfig, Study, Value, digest
-from distmerge.tasks import Role
+from distmerge.tasks import Role, corruption_of
 from distmerge.taskvectors import TaskVectors
 
 INDIVIDUAL = "individual"  # the reference of every task's own model
@@ -43,13 +50,15 @@ class Session:
 
 def run(
     session: Session, config: RunConfig, observe: Callable[[Progress], None]
-) -> tuple[MergedModel, RunRecord]:
+) -> tuple[Model, RunRecord]:
     """Merge, adapt and evaluate: everything that one run is.
 
     Raises:
         DivergenceError: an optimisation diverged.
     """
     assert config.seed == session.study.seed, "a run's identity names the study's seed"
+    if session.vectors.base.is_cuda:
+        torch.cuda.reset_peak_memory_stats()
     started_at, start = datetime.now(UTC), time.perf_counter()
     material = session.material
     model, steps = run_stages(config, material, session.vectors, session.models, observe)
@@ -102,11 +111,35 @@ def _metrics(session: Session, logits: LogitsOf) -> tuple[Metric, ...]:
         lambda: {task.name: torch.from_numpy(task.select.labels) for task in tasks},
         session.study.select,
     )
-    clean = clean_metrics(
+    labels = {task.name: torch.from_numpy(task.report.labels) for task in tasks}
+    clean = clean_metrics({task.name: logits(task.name, "report") for task in tasks}, labels)
+    return (*select, *clean, *_corrupted(session, logits, labels), *_unseen(session, logits))
+
+
+def _corrupted(session: Session, logits: LogitsOf, labels: Labels) -> tuple[Metric, ...]:
+    seed, tasks = session.study.corruption_seed, session.material.tasks
+    rows: list[Metric] = []
+    for level in session.study.levels:
+        names = {
+            task.name: [
+                corruption_of(seed, task.name, index, level).name
+                for index in range(len(task.report))
+            ]
+            for task in tasks
+        }
+        found = {task.name: logits(task.name, level) for task in tasks}
+        rows += corrupted_metrics(level, found, labels, names)
+    return tuple(rows)
+
+
+def _unseen(session: Session, logits: LogitsOf) -> tuple[Metric, ...]:
+    tasks = session.material.unseen
+    if not tasks:
+        return ()
+    return unseen_metrics(
         {task.name: logits(task.name, "report") for task in tasks},
         {task.name: torch.from_numpy(task.report.labels) for task in tasks},
     )
-    return (*select, *clean)
 
 
 def _known(session: Session, model: str, task: str, role: Role) -> Float[Tensor, "image class"]:
@@ -114,7 +147,8 @@ def _known(session: Session, model: str, task: str, role: Role) -> Float[Tensor,
 
 
 def _peak_memory(*, on_gpu: bool) -> int:
-    """Give the most bytes that this process has held so far: of its GPU, or of its memory."""
+    """Give the most bytes held: of the GPU in this run, or of memory since the process began."""
     if on_gpu:
         return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -77,7 +77,7 @@ def test_the_leaderboard_is_printed_again_as_a_table_and_as_json(
 def test_a_leaderboard_of_nothing_is_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "holds 0 studies" in failure(capsys, "leaderboard", str(tmp_path / "absent"))
+    assert "no results here" in failure(capsys, "leaderboard", str(tmp_path / "absent"))
 
 
 @pytest.mark.parametrize("name", ["adamerging", "surgery", "task_arithmetic"])
@@ -119,6 +119,25 @@ def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str])
             {"pipelines": [{"stages": ["adamerging"], "settings": {"adamerging.batch_size": 99}}]},
             ["pipelines.0", "adamerging draws 198 images", "task alpha has 40", "task gamma"],
         ),
+        (
+            {
+                "pipelines": [
+                    {
+                        "stages": ["adamerging"],
+                        "trials": 2,
+                        "settings": {"adamerging.batch_size": {"choice": [4, 99]}},
+                    }
+                ]
+            },
+            ["pipelines.0", "adamerging draws 198 images"],
+        ),
+        ({"seed": 10**20}, ["seed: ", "less than"]),
+        ({"ray": {"timeout_s": 1e300}}, ["ray.timeout_s: "]),
+        (
+            {"ray": {"trial_cpus": 1e-9, "actor_gpus": 1.5}},
+            ["ray.trial_cpus: ", "a share of one GPU"],
+        ),
+        ({"unseen": ["omega"]}, ["unseen: no such task: omega"]),
     ],
 )
 def test_a_wrong_study_is_one_message_with_its_places(
@@ -188,6 +207,40 @@ def test_a_checkpoint_of_another_architecture_is_an_error(
     message = failure(capsys, "sweep", str(written(files, tmp_path, **HERE)))
     assert "alpha: class_embedding: missing" in message
     assert "alpha: conv1.weight: got shape (4, 3, 2, 2), expected (16, 3, 8, 8)" in message
+
+
+@pytest.mark.parametrize("storage", ["/proc/distmerge", "/dev/null/x"])
+def test_a_storage_that_cannot_be_written_is_named_before_any_work(
+    storage: str, world: ModelFiles, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = failure(capsys, "sweep", str(written(world, tmp_path, **HERE)), f"storage={storage}")
+    assert f"storage {storage}: cannot be written" in message
+
+
+def test_a_path_with_square_brackets_is_a_path(
+    world: ModelFiles, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(written(world, tmp_path, pipelines=[{"stages": ["weight_averaging"]}], **HERE))
+    storage = str(tmp_path / "[bold]x[/b]")
+    assert main(["sweep", path, f"storage='{storage}'"]) == 0
+    assert storage in capsys.readouterr().out
+
+
+def test_an_override_of_no_entry_is_an_error(
+    world: ModelFiles, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(written(world, tmp_path))
+    assert "is no entry" in failure(capsys, "sweep", path, "pipelines.\u00b2.trials=1")
+
+
+def test_a_leaderboard_of_an_unknown_study_lists_the_known_ones(
+    world: ModelFiles, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipelines = [{"stages": ["weight_averaging"]}]
+    main(["sweep", str(written(world, tmp_path, pipelines=pipelines, **HERE))])
+    capsys.readouterr()
+    message = failure(capsys, "leaderboard", str(tmp_path / "results"), "--study", "nope")
+    assert "no study 'nope'; there are: tiny" in message
 
 
 def test_overrides_change_a_study(

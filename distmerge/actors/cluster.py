@@ -22,7 +22,7 @@ def cluster() -> Iterator[dict[str, float]]:
     Raises:
         CapacityError: the cluster of ``RAY_ADDRESS`` does not answer.
     """
-    address = os.environ.get("RAY_ADDRESS")
+    address = os.environ.get("RAY_ADDRESS") or None
     if ray.is_initialized():
         yield dict(ray.cluster_resources())
         return
@@ -34,9 +34,10 @@ def cluster() -> Iterator[dict[str, float]]:
             log_to_driver=False,
             logging_level=logging.WARNING,
         )
-    except ConnectionError as error:
+    except (ConnectionError, ValueError, RuntimeError) as error:
         raise CapacityError(
-            f"RAY_ADDRESS={address}: no answer from the cluster: {error}"
+            f"RAY_ADDRESS={address}: cannot connect ({error}); expected HOST:PORT of a running "
+            "head, its token in RAY_AUTH_TOKEN or ~/.ray/auth_token, and RAY_AUTH_MODE=token"
         ) from error
     try:
         yield dict(ray.cluster_resources())
@@ -50,6 +51,11 @@ def _check_address(address: str | None) -> None:
     Raises:
         CapacityError: nothing accepts a connection there.
     """
+    if address and address.startswith("http"):
+        raise CapacityError(
+            f"RAY_ADDRESS={address}: that is the dashboard; RAY_ADDRESS is HOST:PORT of the head, "
+            "and `ray job submit` takes the dashboard as RAY_API_SERVER_ADDRESS"
+        )
     host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
     if not colon or not port.isdigit():
         return

@@ -26,7 +26,8 @@ class _Stream:
 
 def stored_features(keys: tuple[FeatureKey, ...], store: FeatureStore) -> FeatureRefs:
     """Give references to the facts that the store holds already, put by the driver."""
-    return {key: [ray.put(store.load(key))] for key in keys if key in store}
+    put = {key.digest: [ray.put(store.load(key))] for key in _distinct(keys) if key in store}
+    return {key: put[key.digest] for key in keys if key.digest in put}
 
 
 def streamed_features(
@@ -47,9 +48,10 @@ def streamed_features(
     Raises:
         WorkerTimeoutError: no block arrived in ``ray.timeout_s``.
     """
-    waiting = {member.models: _own(keys, member) for member in pool.members}
+    wanted = _distinct(keys)
+    waiting = {member.models: _own(wanted, member) for member in pool.members}
     active: dict[Any, _Stream] = {}
-    refs: FeatureRefs = {}
+    refs: dict[str, list[Any]] = {}
     try:
         for member in pool.members:
             _open_next(active, waiting, member, config, block)
@@ -60,14 +62,14 @@ def streamed_features(
                 continue
             del active[generator]
             store.save(stream.key, stream.blocks)
-            refs[stream.key] = stream.refs
+            refs[stream.key.digest] = stream.refs
             model, task, role, _ = stream.key
-            report(f"features {len(refs)}/{len(keys)}: {model} on {role} images of {task}")
+            report(f"features {len(refs)}/{len(wanted)}: {model} on {role} images of {task}")
             _open_next(active, waiting, stream.member, config, block)
     finally:
         for generator in active:
             ray.cancel(generator)  # dropping it would lift its backpressure instead
-    return refs
+    return {key: refs[key.digest] for key in keys}
 
 
 class FeatureBank(Mapping[FeatureKey, BlockFacts]):
@@ -89,6 +91,11 @@ class FeatureBank(Mapping[FeatureKey, BlockFacts]):
 
     def __len__(self) -> int:
         return len(self._refs)
+
+
+def _distinct(keys: tuple[FeatureKey, ...]) -> tuple[FeatureKey, ...]:
+    """Give one key of each content: transductive studies name the same images twice."""
+    return tuple({key.digest: key for key in keys}.values())
 
 
 def _own(keys: tuple[FeatureKey, ...], member: Member) -> list[FeatureKey]:

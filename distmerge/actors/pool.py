@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 import ray
-from ray.exceptions import ActorDiedError, GetTimeoutError, RayTaskError
+from ray.exceptions import ActorDiedError, GetTimeoutError, RayError, RayTaskError
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
@@ -134,3 +134,6 @@ def answer(ref: Any, timeout_s: float, what: str) -> Any:
         raise WorkerDiedError(f"{what}: the actor is lost: {reason}") from error
     except RayTaskError as error:
         raise error.cause from error
+    except RayError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise WorkerDiedError(f"{what}: lost ({type(error).__name__}: {reason})") from error

@@ -8,7 +8,13 @@ from distmerge.coordinator.features import (
 )
 from distmerge.coordinator.local import LocalModels, local_features
 from distmerge.coordinator.optimise import Progress, optimise
-from distmerge.coordinator.recipe import correction_bytes, merged_bytes, recipe_bytes
+from distmerge.coordinator.recipe import (
+    correction_bytes,
+    merged_bytes,
+    own_bytes,
+    recipe_bytes,
+    router_bytes,
+)
 from distmerge.coordinator.record import blank_record
 from distmerge.coordinator.stages import Merging, model_logits, run_stages
 from distmerge.coordinator.worker import (
@@ -55,9 +61,11 @@ __all__ = [
     "merged_bytes",
     "model_logits",
     "optimise",
+    "own_bytes",
     "placed",
     "point_gradient",
     "recipe_bytes",
+    "router_bytes",
     "run_stages",
     "source_digests",
 ]

@@ -16,9 +16,7 @@ from torch import Tensor
 from distmerge.errors import DataError
 from distmerge.methods.contract import PRETRAINED
 from distmerge.spec import digest
-from distmerge.tasks import ROLES, Role
-
-EVALUATED: tuple[Role, ...] = ("select", "report")
+from distmerge.tasks import Role
 
 
 class FeatureBlock(NamedTuple):
@@ -72,9 +70,7 @@ def feature_keys(
     heads: Mapping[str, str],
     images: Mapping[tuple[str, Role], str],
 ) -> tuple[FeatureKey, ...]:
-    """Give the facts that a study needs of each task.
-
-    They are its own model's on every role, and the base's on the roles that are evaluated.
+    """Give the facts that a study needs: each task's own model and the base, on all its images.
 
     Args:
         tower: digest of the tower's description.
@@ -87,11 +83,10 @@ def feature_keys(
             model,
             task,
             role,
-            digest([tower, models[model], heads[task], images[task, role], "float32"]),
+            digest([tower, models[model], heads[task], content, "float32"]),
         )
-        for task in heads
-        for model, roles in ((task, ROLES), (PRETRAINED, EVALUATED))
-        for role in roles
+        for (task, role), content in images.items()
+        for model in (task, PRETRAINED)
     )
 
 
@@ -109,16 +104,26 @@ class FeatureStore:
         return self.path(key).exists()
 
     def save(self, key: FeatureKey, blocks: Sequence[FeatureBlock]) -> None:
-        """Write the blocks of ``key`` as one."""
-        self.root.mkdir(parents=True, exist_ok=True)
+        """Write the blocks of ``key`` as one.
+
+        Raises:
+            DataError: the folder cannot be written.
+        """
         joined = {
             field: np.concatenate([getattr(block, field) for block in blocks])
             for field in FeatureBlock._fields
         }
         path = self.path(key)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        safetensors.numpy.save_file(joined, temporary)
-        temporary.replace(path)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            safetensors.numpy.save_file(joined, temporary)
+            temporary.replace(path)
+        except (OSError, safetensors.SafetensorError) as error:
+            raise DataError(
+                f"{self.root}: cannot write the cache ({error}); set DISTMERGE_CACHE to a folder "
+                "that can be written"
+            ) from error
 
     def load(self, key: FeatureKey) -> FeatureBlock:
         """Give all facts of ``key`` as one block.

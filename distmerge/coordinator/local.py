@@ -39,7 +39,7 @@ def local_features(
     report: Callable[[str], None],
 ) -> dict[FeatureKey, Facts]:
     """Give the facts of all ``keys``; what the store lacks is computed here and kept there."""
-    missing = [key for key in keys if key not in store]
+    missing = list({key.digest: key for key in keys if key not in store}.values())
     worker = TaskWorker(source, sorted({key.model for key in missing})) if missing else None
     for i, key in enumerate(missing):
         assert worker is not None

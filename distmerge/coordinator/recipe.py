@@ -5,38 +5,36 @@ from collections.abc import Mapping
 
 import safetensors.torch
 
-from distmerge.methods.contract import MergedModel
+from distmerge.methods.contract import Model
 from distmerge.taskvectors import Selection, TaskVectors, merge, selected
 
-_CORRECTION = "correction."
-_OWN = "own."
+_COEFFICIENTS = "coefficients"  # a routed model has none
+_CORRECTION, _OWN = "correction.", "own."
 
 
-def recipe_bytes(model: MergedModel) -> bytes:
-    """Give what a method decided about a model as safetensors, a few kilobytes.
+def recipe_bytes(model: Model) -> bytes:
+    """Give what a method decided about a model as safetensors: its state and its settings.
 
-    Coefficients, selection and corrections determine the model, together with the checkpoints: see
-    ``merged_bytes``.
+    They determine the model, together with the checkpoints: see ``merged_bytes``.
     """
-    tensors = {"coefficients": model.coefficients.cpu()}
-    selection = model.vectors.selection
-    metadata = {"selection": json.dumps(selection and selection.state())}
-    for task, named in model.own.items():
-        tensors |= {f"{_OWN}{task}.{name}": t.detach().cpu() for name, t in named.items()}
-    for task, correction in model.corrections.items():
-        for name, tensor in correction.state().items():
-            tensors[f"{_CORRECTION}{task}.{name}"] = tensor.cpu().contiguous()
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in model.state().items()}
+    metadata = {name: json.dumps(value) for name, value in model.settings().items()}
     content: bytes = safetensors.torch.save(tensors, metadata)
     return content
 
 
 def merged_bytes(recipe: bytes, vectors: TaskVectors, metadata: Mapping[str, str]) -> bytes:
-    """Give the merged tower's state dict as safetensors, which open_clip loads."""
-    coefficients = safetensors.torch.load(recipe)["coefficients"]
-    selection = _selection(recipe)
-    if selection is not None:
-        vectors = selected(vectors, selection)
-    state = vectors.layout.unflatten(merge(vectors, coefficients))
+    """Give the merged tower's state dict as safetensors, which open_clip loads.
+
+    A routed model is not one tower; its tower is the base, to which its router adds.
+    """
+    coefficients = safetensors.torch.load(recipe).get(_COEFFICIENTS)
+    weights = vectors.base
+    if coefficients is not None:
+        selection = _selection(recipe)
+        thinned = vectors if selection is None else selected(vectors, selection)
+        weights = merge(thinned, coefficients)
+    state = vectors.layout.unflatten(weights)
     whole = {name: tensor.contiguous() for name, tensor in state.items()}
     content: bytes = safetensors.torch.save(whole, dict(metadata))
     return content
@@ -44,10 +42,28 @@ def merged_bytes(recipe: bytes, vectors: TaskVectors, metadata: Mapping[str, str
 
 def correction_bytes(recipe: bytes, metadata: Mapping[str, str]) -> bytes | None:
     """Give the corrections alone, as tensors ``TASK.NAME``; None for a model without any."""
+    return _part(recipe, _CORRECTION, metadata)
+
+
+def own_bytes(recipe: bytes, metadata: Mapping[str, str]) -> bytes | None:
+    """Give the tasks' own tensors alone, as ``TASK.NAME``; None for a model without any."""
+    return _part(recipe, _OWN, metadata)
+
+
+def router_bytes(recipe: bytes, metadata: Mapping[str, str]) -> bytes | None:
+    """Give a routed model's router and evidential head with their settings; None for others."""
+    tensors = safetensors.torch.load(recipe)
+    if _COEFFICIENTS in tensors:
+        return None
+    content: bytes = safetensors.torch.save(tensors, {**_settings(recipe), **metadata})
+    return content
+
+
+def _part(recipe: bytes, prefix: str, metadata: Mapping[str, str]) -> bytes | None:
     tensors = {
-        name.removeprefix(_CORRECTION): tensor
+        name.removeprefix(prefix): tensor
         for name, tensor in safetensors.torch.load(recipe).items()
-        if name.startswith(_CORRECTION)
+        if name.startswith(prefix)
     }
     if not tensors:
         return None
@@ -55,8 +71,12 @@ def correction_bytes(recipe: bytes, metadata: Mapping[str, str]) -> bytes | None
     return content
 
 
-def _selection(recipe: bytes) -> Selection | None:
+def _settings(recipe: bytes) -> dict[str, str]:
     header = int.from_bytes(recipe[:8], "little")  # safetensors: length of the JSON header, header
-    metadata = json.loads(recipe[8 : 8 + header])["__metadata__"]
-    state = json.loads(metadata["selection"])
+    settings: dict[str, str] = json.loads(recipe[8 : 8 + header])["__metadata__"]
+    return settings
+
+
+def _selection(recipe: bytes) -> Selection | None:
+    state = json.loads(_settings(recipe)["selection"])
     return None if state is None else Selection(**state)

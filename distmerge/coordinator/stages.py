@@ -1,6 +1,6 @@
 """Run a pipeline's stages, each on the model that the one before gives."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -11,9 +11,11 @@ from torch import Tensor
 
 from distmerge.coordinator.optimise import Progress, optimise
 from distmerge.coordinator.world import Material
+from distmerge.errors import ConfigError
 from distmerge.methods.contract import (
     IndividualModels,
     MergedModel,
+    Model,
     Scope,
     implementation,
 )
@@ -27,7 +29,7 @@ _BATCH = 128  # images per forward without gradients
 class Merging(NamedTuple):
     """A finished model and the number of optimiser steps that it took."""
 
-    model: MergedModel
+    model: Model
     steps: int
 
 
@@ -41,9 +43,10 @@ def run_stages(
     """Give the model that the stages of ``config`` lead to, from the pretrained one.
 
     Raises:
+        ConfigError: a stage follows a routed model, which is not one merge to build on.
         DivergenceError: an optimisation diverged.
     """
-    model = MergedModel.pretrained(material.tower, vectors, material.heads)
+    model: Model = MergedModel.pretrained(material.tower, vectors, material.heads)
     scope = Scope(
         models=models,
         adapt={task.name: task.adapt for task in material.tasks},
@@ -53,6 +56,11 @@ def run_stages(
     )
     steps = 0
     for stage in config.stages:
+        if not isinstance(model, MergedModel):
+            raise ConfigError(
+                f"stages: {stage.method} follows a method whose model is routed, image by image; "
+                f"expected one merged model; let {stage.method} follow another method"
+            )
         plan = implementation(stage.method)(stage.hyper, model, scope)
         for problem in plan.problems:
             optimise(problem, observe)
@@ -65,19 +73,21 @@ def model_features(
     material: Material, model: MergedModel, images: Images, task: str
 ) -> Float[Tensor, "image feature"]:
     """Give the tower's features of all images for a task, before any correction."""
-    preprocess = material.config.preprocess
-    chunks = np.split(np.arange(len(images)), range(_BATCH, len(images), _BATCH))
-    batches = (images.batch(chunk, preprocess) for chunk in chunks)
+    batches = _batches(material, images)
     return torch.cat([model.tower_features(batch, task) for batch in batches])
 
 
 def model_logits(
-    material: Material, model: MergedModel, task: str, role: Role
+    material: Material, model: Model, task: str, role: Role
 ) -> Float[Tensor, "image class"]:
     """Give the model's logits on all images of a role of a task, on the CPU."""
-    features = model_features(material, model, material.task(task).images(role), task)
-    with torch.inference_mode():
-        return model.head(task)(model.corrected(features, task)).cpu()
+    batches = _batches(material, material.task(task).images(role))
+    return torch.cat([model.logits(batch, task).cpu() for batch in batches])
+
+
+def _batches(material: Material, images: Images) -> Iterator[Float[Tensor, "batch 3 size size"]]:
+    chunks = np.split(np.arange(len(images)), range(_BATCH, len(images), _BATCH))
+    return (images.batch(chunk, material.config.preprocess) for chunk in chunks)
 
 
 def _adapt_features(
@@ -87,7 +97,7 @@ def _adapt_features(
 
 
 def _adapt_agreement(
-    material: Material, models: IndividualModels, model: MergedModel, num_images: int
+    material: Material, models: IndividualModels, model: Model, num_images: int
 ) -> float:
     """Give the share of the first adapt images on which merged and individual models agree."""
     shares = []

@@ -92,7 +92,7 @@ class TaskWorker:
         self._vectors: TaskVectors | None = None
         self._selected: TaskVectors | None = None
         if base is not None and vectors is not None:
-            names = tuple(task.name for task in source.files.tasks)
+            names = tuple(task.name for task in source.seen)
             bank = mapped_vectors(names, self.material.tower, base, vectors)
             self._vectors = bank.to(self.device)
 

@@ -4,6 +4,7 @@ import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,8 +14,15 @@ from distmerge.coordinator.features import FeatureKey, feature_keys
 from distmerge.errors import CapacityError, CheckpointError, problem_list
 from distmerge.methods.contract import PRETRAINED
 from distmerge.models import Head, Tower, file_digest, load_head, load_state
-from distmerge.spec import ImageCounts, ModelFiles, TowerConfig, digest, load_tower_config
-from distmerge.tasks import ROLES, Task, load_tasks
+from distmerge.spec import (
+    ImageCounts,
+    ModelFiles,
+    TaskFiles,
+    TowerConfig,
+    digest,
+    load_tower_config,
+)
+from distmerge.tasks import Level, Role, Task, load_tasks, with_levels
 from distmerge.taskvectors import Layout, TaskVectors, task_vectors
 
 
@@ -25,20 +33,34 @@ class Source:
     files: ModelFiles
     images: ImageCounts
     transductive: bool
+    unseen: tuple[str, ...] = ()
+    levels: tuple[Level, ...] = ()
+    corruption_seed: int = 0
+    cache: Path = Path("corrupted")
+    """Folder of the corrupted images."""
+
+    @property
+    def seen(self) -> tuple[TaskFiles, ...]:
+        """The files of the tasks that are merged."""
+        return tuple(task for task in self.files.tasks if task.name not in self.unseen)
 
 
 @dataclass(frozen=True)
 class Material:
-    """The parts of a study that every process needs: tower, tasks and heads."""
+    """The parts of a study that every process needs: tower, tasks and heads.
+
+    ``tasks`` are merged; ``unseen`` ones are reported on, and nothing else.
+    """
 
     config: TowerConfig
     tower: Tower
     tasks: tuple[Task, ...]
     heads: Mapping[str, Head]
+    unseen: tuple[Task, ...] = ()
 
     def task(self, name: str) -> Task:
-        """Give the task of that name."""
-        return next(task for task in self.tasks if task.name == name)
+        """Give the task of that name, seen or unseen."""
+        return next(task for task in (*self.tasks, *self.unseen) if task.name == name)
 
 
 @dataclass(frozen=True)
@@ -53,8 +75,8 @@ class Digests:
     keys: tuple[FeatureKey, ...]
 
     def identity(self) -> list[object]:
-        """Give what decides the numbers of a run, as JSON-like content."""
-        checkpoints, heads = sorted(self.checkpoints.items()), sorted(self.heads.items())
+        """Give what decides the numbers of a run, as JSON-like content; the tasks' order does."""
+        checkpoints, heads = list(self.checkpoints.items()), list(self.heads.items())
         return [self.tower, self.base, checkpoints, heads, self.images]
 
 
@@ -77,7 +99,14 @@ def load_material(source: Source) -> Material:
             problems.append(f"task {task.name}: {error}")
     if problems:
         raise CheckpointError(problem_list("heads", problems))
-    return Material(config, Tower(config), tasks, heads)
+    seed, cache = source.corruption_seed, source.cache
+    seen = tuple(
+        with_levels(task, source.levels, seed=seed, cache=cache)
+        for task in tasks
+        if task.name not in source.unseen
+    )
+    unseen = tuple(task for task in tasks if task.name in source.unseen)
+    return Material(config, Tower(config), seen, heads, unseen)
 
 
 def load_vectors(source: Source, tower: Tower) -> TaskVectors:
@@ -86,7 +115,7 @@ def load_vectors(source: Source, tower: Tower) -> TaskVectors:
     Raises:
         CheckpointError: lists every tensor of every model that does not fit.
     """
-    tuned = {task.name: load_state(task.checkpoint) for task in source.files.tasks}
+    tuned = {task.name: load_state(task.checkpoint) for task in source.seen}
     return task_vectors(load_state(source.files.base), tuned, tower.shapes)
 
 
@@ -135,9 +164,18 @@ def source_digests(source: Source, material: Material) -> Digests:
     base = file_digest(source.files.base)
     checkpoints = {task.name: file_digest(task.checkpoint) for task in source.files.tasks}
     heads = {task.name: file_digest(task.head) for task in source.files.tasks}
-    images = {
-        (task.name, role): task.images(role).digest for task in material.tasks for role in ROLES
+    images: dict[tuple[str, Role], str] = {
+        (task.name, role): task.images(role).digest
+        for task in material.tasks
+        for role in task.roles
     }
+    images |= {(task.name, "report"): task.report.images.digest for task in material.unseen}
     keys = feature_keys(tower, {**checkpoints, PRETRAINED: base}, heads, images)
-    named = sorted([task, role, value] for (task, role), value in images.items())
-    return Digests(tower, base, checkpoints, heads, digest(named), keys)
+    named = {f"{task} {role}": value for (task, role), value in images.items()}
+    labels = {
+        f"{task.name} {role}": split.digest
+        for task in (*material.tasks, *material.unseen)
+        for role, split in (("select", task.select), ("report", task.report))
+    }
+    content = digest([named, labels])
+    return Digests(tower, base, checkpoints, heads, content, keys)

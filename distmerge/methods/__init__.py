@@ -2,6 +2,7 @@
 
 from distmerge.methods.adamerging import METHOD as ADAMERGING
 from distmerge.methods.adamerging_pp import METHOD as ADAMERGING_PP
+from distmerge.methods.bd_merging import METHOD as BD_MERGING
 from distmerge.methods.declaration import Method
 from distmerge.methods.surgery import METHOD as SURGERY
 from distmerge.methods.task_arithmetic import METHOD as TASK_ARITHMETIC
@@ -20,6 +21,7 @@ METHODS: dict[str, Method] = {
         ADAMERGING_PP,
         SURGERY,
         TINTING,
+        BD_MERGING,
     )
 }
 HYPERS: dict[str, type[Hyper]] = {name: method.hyper for name, method in METHODS.items()}

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat
 
-from distmerge.spec import Hyper, LogUniform, Uniform
+from distmerge.spec import Count, Hyper, LogUniform, Uniform
 
 
 class CoefficientAdaptation(Hyper):
@@ -16,11 +16,11 @@ class CoefficientAdaptation(Hyper):
     """Every coefficient's first value."""
     lr: Annotated[PositiveFloat, LogUniform(3e-4, 1e-2)] = 1e-3
     """Adam's learning rate."""
-    steps: PositiveInt = 500
+    steps: Count = 500
     """Optimiser steps."""
-    batch_size: PositiveInt = 16
+    batch_size: Count = 16
     """Images per task and batch."""
-    batches: PositiveInt = 2
+    batches: Count = 2
     """Batches per task and step; the loss is the sum of their means."""
     projection: Literal["clamp", "project", "none"] = "clamp"
     """clamp: coefficients are clamped to [0, 1] where they are used and get no gradient outside
@@ -31,9 +31,9 @@ class CoefficientAdaptation(Hyper):
     keep: Literal["last", "best"] = "last"
     """best: keep the checked step at which merged and individual models agree most on adapt images;
     a label-free guard against the collapse that entropy alone permits."""
-    check_every: PositiveInt = 10
+    check_every: Count = 10
     """Steps between checks; used by `keep: best`."""
-    check_images: PositiveInt = 64
+    check_images: Count = 64
     """Adapt images per task and check."""
 
     @property

@@ -30,6 +30,58 @@ class Correction(Protocol):
         ...
 
 
+@runtime_checkable
+class Model(Protocol):
+    """What all stages lead to: one model for all tasks, whatever it is made of."""
+
+    @property
+    def vectors(self) -> TaskVectors:
+        """What the model is merged from."""
+        ...
+
+    def logits(
+        self, images: Float[Tensor, "image channel height width"], task: str
+    ) -> Float[Tensor, "image class"]:
+        """Give the logits over the classes of ``task``."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """Give the tensors that were decided: with the checkpoints they determine the model."""
+        ...
+
+    def settings(self) -> dict[str, object]:
+        """Give, as JSON-like content, what else decides the answers."""
+        ...
+
+
+@runtime_checkable
+class Routed(Model, Protocol):
+    """A model whose features are its own for every image, and never know the image's task."""
+
+    @property
+    def heads(self) -> Mapping[str, Head]:
+        """The tasks' heads."""
+        ...
+
+    def features(
+        self, images: Float[Tensor, "image channel height width"]
+    ) -> Float[Tensor, "image feature"]:
+        """Give the final features."""
+        ...
+
+    def routing(
+        self, images: Float[Tensor, "image channel height width"]
+    ) -> Float[Tensor, "image task"]:
+        """Give how much of each task's vector an image gets."""
+        ...
+
+    def uncertainty(
+        self, images: Float[Tensor, "image channel height width"]
+    ) -> Float[Tensor, " image"]:
+        """Give how little evidence there is for any class, from 0 to 1."""
+        ...
+
+
 Own = Mapping[str, Mapping[str, Tensor]]  # task -> tensors of its own, by name
 HEAD = "head."  # the names of a head's own tensors begin with this; others are the tower's
 
@@ -94,6 +146,20 @@ class MergedModel:
         """Give the logits over the classes of ``task``."""
         with torch.inference_mode():
             return self.head(task)(self.features(images, task))
+
+    def state(self) -> dict[str, Tensor]:
+        """Give the coefficients, and under ``correction.TASK.`` and ``own.TASK.`` the rest."""
+        tensors = {"coefficients": self.coefficients}
+        for task, correction in self.corrections.items():
+            tensors |= {f"correction.{task}.{k}": v for k, v in correction.state().items()}
+        for task, own in self.own.items():
+            tensors |= {f"own.{task}.{k}": v for k, v in own.items()}
+        return {name: tensor.detach() for name, tensor in tensors.items()}
+
+    def settings(self) -> dict[str, object]:
+        """Give how the task vectors were thinned out."""
+        selection = self.vectors.selection
+        return {"selection": selection and selection.state()}
 
 
 def own_weights(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -188,7 +254,7 @@ class Scope:
     models: IndividualModels
     adapt: Mapping[str, Images]
     features: Callable[[MergedModel, str], Float[Tensor, "image feature"]]
-    agreement: Callable[[MergedModel, int], float]
+    agreement: Callable[[Model, int], float]
     seed: int
 
 
@@ -197,7 +263,8 @@ class Problem:
     """Something that the coordinator minimises with Adam.
 
     ``backward(step)`` gives the loss and leaves gradients in ``parameters``; ``project()`` follows
-    every step; ``lr`` is one rate or one per parameter; with ``keep="best"`` the parameters with the highest ``score()`` are kept.
+    every step; ``lr`` is one rate or one per parameter; with ``keep="best"`` the parameters with
+    the highest ``score()`` are kept.
     """
 
     name: str
@@ -219,11 +286,19 @@ class Plan:
     result: Callable[[], MergedModel]
 
 
+@dataclass(frozen=True)
+class RoutedPlan:
+    """As ``Plan``, where the model may be routed; no stage can follow on such a one."""
+
+    problems: tuple[Problem, ...]
+    result: Callable[[], Model]
+
+
 @runtime_checkable
 class Build(Protocol):
     """The entry point of a method's ``stage`` module."""
 
-    def __call__(self, hyper: Any, model: MergedModel, scope: Scope, /) -> Plan:
+    def __call__(self, hyper: Any, model: MergedModel, scope: Scope, /) -> Plan | RoutedPlan:
         """Plan the stage on top of ``model``."""
         ...
 

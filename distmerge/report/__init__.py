@@ -1,6 +1,6 @@
 """Takes rows of the results table; gives a leaderboard as a frame, a terminal table and JSON."""
 
-from distmerge.report.leaderboard import REFERENCES, leaderboard, task_columns
+from distmerge.report.leaderboard import REFERENCES, leaderboard, suite_columns, task_columns
 from distmerge.report.render import leaderboard_json, render_leaderboard
 
 __all__ = [
@@ -8,5 +8,6 @@ __all__ = [
     "leaderboard",
     "leaderboard_json",
     "render_leaderboard",
+    "suite_columns",
     "task_columns",
 ]

@@ -13,6 +13,7 @@ REFERENCES = ("individual", "pretrained")
 
 MEAN = "mean"
 TASK_PREFIX = "accuracy."
+SUITE_PREFIX = "mean."
 SCORE_PREFIX = "score:"
 
 INPUTS = ("protocol", "num_tasks", "base_digest", "checkpoint_digests", "data_digest")
@@ -47,7 +48,8 @@ def leaderboard(rows: "pd.DataFrame", study: str) -> "pd.DataFrame":
     (by that criterion), ``accuracy`` (mean of the tasks), ``retained`` (mean over tasks of
     accuracy / the individual model's), ``trials`` (runs that ended well), ``failed``, ``cost_s``
     (of the run shown), ``total_s`` (of every stored attempt), what it ran on (``INPUTS``), then
-    ``accuracy.TASK`` per task. A method without a usable run has counts only.
+    ``accuracy.TASK`` per task and ``mean.SUITE`` per level of corruption and for unseen
+    tasks. A method without a usable run has counts only.
 
     Args:
         rows: the results table, from ``RunStore.records`` or ``pandas.read_parquet``.
@@ -75,7 +77,8 @@ def leaderboard(rows: "pd.DataFrame", study: str) -> "pd.DataFrame":
     ordered = table.sort_values(
         ["reference", "accuracy", "method"], ascending=[True, False, True], ignore_index=True
     )
-    return ordered[[*COLUMNS, *tasks]]
+    suites = [name for name in runs.columns if name.startswith(SUITE_PREFIX)]
+    return ordered[[*COLUMNS, *tasks, *suites]]
 
 
 def task_columns(table: "pd.DataFrame") -> dict[str, str]:
@@ -84,6 +87,15 @@ def task_columns(table: "pd.DataFrame") -> dict[str, str]:
         name.removeprefix(TASK_PREFIX): name
         for name in table.columns
         if name.startswith(TASK_PREFIX)
+    }
+
+
+def suite_columns(table: "pd.DataFrame") -> dict[str, str]:
+    """Give the leaderboard's column of every suite beside the clean one."""
+    return {
+        name.removeprefix(SUITE_PREFIX): name
+        for name in table.columns
+        if name.startswith(SUITE_PREFIX)
     }
 
 
@@ -101,6 +113,12 @@ def _runs(counted: "pd.DataFrame") -> "pd.DataFrame":
     runs["accuracy"] = clean[clean["task"] == MEAN].set_index("run_id")["value"]
     for task in (name for name in clean["task"].unique() if name != MEAN):
         runs[TASK_PREFIX + task] = clean[clean["task"] == task].set_index("run_id")["value"]
+    means = ok[(ok["metric"] == "accuracy") & (ok["task"] == MEAN) & ok["corruption"].isna()]
+    for level in sorted(means["level"].dropna().unique()):
+        runs[SUITE_PREFIX + level] = means[means["level"] == level].set_index("run_id")["value"]
+    if (means["suite"] == "unseen").any():
+        unseen = means[means["suite"] == "unseen"]
+        runs[f"{SUITE_PREFIX}unseen"] = unseen.set_index("run_id")["value"]
     return runs
 
 

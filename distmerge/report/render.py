@@ -11,7 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from distmerge.report.leaderboard import INPUTS, task_columns
+from distmerge.report.leaderboard import INPUTS, suite_columns, task_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,6 +107,7 @@ def render_leaderboard(table: "pd.DataFrame", *, study: str) -> LeaderboardView:
     failed = Column(
         "failed", tuple(str(count or MISSING) for count in table["failed"]), style="red"
     )
+    suites = suite_columns(table)
     tasks = tuple(
         _percent(task, table[column], num_merged) for task, column in task_columns(table).items()
     )
@@ -118,6 +119,7 @@ def render_leaderboard(table: "pd.DataFrame", *, study: str) -> LeaderboardView:
         summary=(
             Column("score", tuple(_number(value, "{:.3f}") for value in table["score"])),
             _percent("mean", table["accuracy"], num_merged),
+            *(_percent(name, table[column], num_merged) for name, column in suites.items()),
             _percent("retained", table["retained"], num_merged),
             Column("trials", tuple(str(count) for count in table["trials"])),
             *([failed] if table["failed"].any() else []),

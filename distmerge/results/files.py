@@ -25,16 +25,34 @@ class Folder:
         Raises:
             ResultsError: the place cannot be written.
         """
-        from pyarrow.fs import LocalFileSystem
-
         try:
-            if isinstance(self.filesystem, LocalFileSystem):
+            if self._is_local():
                 _write_and_rename(Path(path), content)
             else:
                 with self.filesystem.open_output_stream(path) as stream:
                     stream.write(content)
         except OSError as error:
             raise ResultsError(f"{path}: cannot write ({error})") from error
+
+    def probe(self) -> None:
+        """Write an empty file below the root; locally nothing of it is left.
+
+        Raises:
+            ResultsError: the place cannot be written.
+        """
+        root = Path(self.root)
+        new = [folder for folder in (root, *root.parents) if not folder.exists()]
+        path = f"{self.root}/_writable"
+        self.write(path, b"")
+        if self._is_local():
+            Path(path).unlink()
+            for folder in new:
+                folder.rmdir()
+
+    def _is_local(self) -> bool:
+        from pyarrow.fs import LocalFileSystem
+
+        return isinstance(self.filesystem, LocalFileSystem)
 
     def read(self, path: str) -> bytes:
         """Give the content of a file.
@@ -60,9 +78,7 @@ class Folder:
         Raises:
             ResultsError: the file cannot be removed.
         """
-        from pyarrow.fs import LocalFileSystem
-
-        if not isinstance(self.filesystem, LocalFileSystem):
+        if not self._is_local():
             self.write(path, empty)
             return
         try:

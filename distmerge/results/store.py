@@ -44,6 +44,17 @@ class RunStore:
         """Where the dataset lies: the URL, or the folder's absolute path."""
         return self.root if "://" in self.root else self._folder.root
 
+    def check_writable(self) -> None:
+        """Write an empty file and take it away, so that a wrong place is known before any work.
+
+        Raises:
+            ResultsError: the place cannot be written.
+        """
+        try:
+            self._folder.probe()
+        except (ResultsError, OSError) as error:
+            raise ResultsError(f"storage {self.root}: cannot be written ({error})") from error
+
     def append(self, record: RunRecord) -> None:
         """Store one attempt at a run, whole or not at all; storing it again changes nothing.
 

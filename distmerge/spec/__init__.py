@@ -2,6 +2,7 @@
 
 from distmerge.spec.hyper import (
     Choice,
+    Count,
     Distribution,
     Frozen,
     Hyper,
@@ -9,6 +10,7 @@ from distmerge.spec.hyper import (
     LogUniform,
     Uniform,
     Value,
+    described,
 )
 from distmerge.spec.load import load_study
 from distmerge.spec.plan import RunConfig, Stage, digest, run_config, search_space
@@ -25,6 +27,7 @@ from distmerge.spec.tower import Preprocess, TowerConfig, load_tower_config
 
 __all__ = [
     "Choice",
+    "Count",
     "Distribution",
     "Frozen",
     "Hyper",
@@ -43,6 +46,7 @@ __all__ = [
     "Uniform",
     "Value",
     "ZooModels",
+    "described",
     "digest",
     "load_study",
     "load_tower_config",

@@ -4,12 +4,15 @@ From a ``Hyper`` alone come YAML validation, the search space, ``distmerge metho
 Parquet columns.
 """
 
+import re
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 Value: TypeAlias = bool | int | float | str
+Count = Annotated[int, Field(gt=0, lt=2**31)]
+"""A positive whole number that every library takes."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,17 @@ class Choice:
 
 
 Distribution: TypeAlias = Uniform | LogUniform | IntUniform | Choice
+
+
+def described(distribution: Distribution) -> str:
+    """Give a range in words."""
+    match distribution:
+        case Choice(values):
+            return f"one of {', '.join(map(str, values))}"
+        case Uniform(low, high) | IntUniform(low, high):
+            return f"{low:g} to {high:g}"
+        case LogUniform(low, high):
+            return f"{low:g} to {high:g}, logarithmic"
 
 
 class Hyper(BaseModel):
@@ -95,7 +109,7 @@ def parse_setting(value: object) -> Value | Distribution:
         ValueError: ``value`` is neither, or the range is empty.
     """
     if isinstance(value, Value | Distribution):
-        return value
+        return _number(value) if isinstance(value, str) else value
     if not (isinstance(value, dict) and len(value) == 1):
         raise ValueError(f"got {value!r}; expected a value or {{uniform: [low, high]}}")
     kind, bounds = next(iter(value.items()))
@@ -103,7 +117,13 @@ def parse_setting(value: object) -> Value | Distribution:
         raise ValueError(f"unknown distribution {kind!r}; known: {', '.join(DISTRIBUTIONS)}")
     if not isinstance(bounds, list) or not bounds:
         raise ValueError(f"{kind}: got {bounds!r}; expected a list")
-    return Choice(tuple(bounds)) if kind == "choice" else _interval(kind, bounds)
+    values = [_number(bound) if isinstance(bound, str) else bound for bound in bounds]
+    return Choice(tuple(values)) if kind == "choice" else _interval(kind, values)
+
+
+def _number(text: str) -> str | float:
+    """Give the number that ``text`` writes, or the text: YAML 1.1 reads 1e-3 as text."""
+    return float(text) if re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", text) else text
 
 
 def _interval(kind: str, bounds: list[Any]) -> Distribution:

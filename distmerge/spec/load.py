@@ -98,7 +98,7 @@ def _value(text: str, override: str) -> Any:
 
 def _step(node: Any, part: str, override: str) -> Any:
     if isinstance(node, list):
-        if not part.isdigit() or int(part) >= len(node):
+        if not part.isdecimal() or int(part) >= len(node):
             raise ConfigError(
                 f"override {override!r}: {part!r} is no entry; expected 0 to {len(node) - 1}"
             )

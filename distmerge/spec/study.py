@@ -4,19 +4,28 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Discriminator,
     Field,
-    PositiveFloat,
-    PositiveInt,
     Tag,
     model_validator,
 )
 
-from distmerge.spec.hyper import Distribution, Frozen, Value, parse_setting
+from distmerge.spec.hyper import Count, Distribution, Frozen, Value, parse_setting
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 RESERVED = ("mean", "pretrained", "individual")  # what rows call means and references
+
+
+def _whole_or_a_share(gpus: float) -> float:
+    if gpus > 1 and gpus != int(gpus):
+        raise ValueError(f"got {gpus}; expected a share of one GPU, or a whole number of them")
+    return gpus
+
+
+Cores = Annotated[float, Field(ge=0.001, le=1e6)]
+Gpus = Annotated[float, Field(ge=0, le=1e6), AfterValidator(_whole_or_a_share)]
 Setting = Annotated[Any, BeforeValidator(parse_setting)]
 
 
@@ -58,18 +67,18 @@ class ModelFiles(Frozen):
 class ZooModels(Frozen):
     """Models that distmerge builds itself, from packages alone."""
 
-    zoo: Literal["tiny"]
+    zoo: Literal["tiny", "mini", "mini12"]
     """Name of the built-in zoo."""
 
 
 class ImageCounts(Frozen):
     """How many images of each role a task contributes; null means all of them."""
 
-    adapt: PositiveInt | None = None
+    adapt: Count | None = None
     """Unlabelled images that methods learn from."""
-    select: PositiveInt | None = None
+    select: Count | None = None
     """Images on which the search compares runs."""
-    report: PositiveInt | None = None
+    report: Count | None = None
     """Labelled images that the results table reports."""
 
 
@@ -78,7 +87,7 @@ class Pipeline(Frozen):
 
     stages: tuple[str, ...] = Field(min_length=1)
     """Method names, first to last."""
-    trials: PositiveInt = 1
+    trials: Count = 1
     """Runs to spend: the first uses the defaults, the others search."""
     settings: dict[str, Setting] = Field(default_factory=dict)
     """`method.field`: a value fixes it, `{uniform: [low, high]}` and the like search it."""
@@ -100,25 +109,25 @@ class Pipeline(Frozen):
 class RayConfig(Frozen):
     """How the work is laid out on a Ray cluster."""
 
-    actors: PositiveInt | None = None
+    actors: Count | None = None
     """Task actors; null: one per model, or as many as fit. Several models share an actor."""
-    actor_cpus: PositiveFloat = 1.0
+    actor_cpus: Cores = 1.0
     """CPU cores of an actor."""
-    actor_gpus: float = Field(default=0.0, ge=0)
+    actor_gpus: Gpus = 0.0
     """GPUs of an actor; a fraction shares one."""
-    trial_cpus: PositiveFloat = 1.0
+    trial_cpus: Cores = 1.0
     """CPU cores of a trial."""
-    trial_gpus: float = Field(default=0.0, ge=0)
+    trial_gpus: Gpus = 0.0
     """GPUs of a trial; a fraction shares one."""
-    max_concurrent: PositiveInt | None = None
+    max_concurrent: Count | None = None
     """Trials at a time; null: as many as fit."""
     gradient: Literal["trial", "actors"] = "trial"
     """Who computes coefficient gradients: the trial itself, or the task actors in parallel."""
-    in_flight: PositiveInt = 2
+    in_flight: Count = 2
     """Feature blocks that an actor may produce ahead of the driver."""
-    max_restarts: int = Field(default=3, ge=0)
+    max_restarts: int = Field(default=3, ge=0, le=1000)
     """How often a lost actor comes back, and a lost call is repeated."""
-    timeout_s: PositiveFloat = 600.0
+    timeout_s: float = Field(default=600.0, gt=0, le=1e7)
     """Longest wait for one answer of a worker; then the run stops and names what is missing."""
 
 
@@ -151,13 +160,19 @@ class Study(Frozen):
     """What is merged: `{zoo: tiny}`, or a list of files."""
     pipelines: tuple[Pipeline, ...] = Field(min_length=1)
     """What is compared."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     """Addresses every draw, together with task names and step numbers."""
     protocol: Literal["disjoint", "transductive"] = "disjoint"
     """disjoint: adapt, select and report images differ. transductive: adapt on the report images
     without their labels, as the papers do."""
     images: ImageCounts = ImageCounts()
     """How many images of each role."""
+    unseen: tuple[Name, ...] = ()
+    """Tasks that are reported on but not merged: neither their models nor their images are used."""
+    levels: tuple[Literal["L1", "L2", "L3"], ...] = ()
+    """Corruption levels of the report images to evaluate beside the clean ones."""
+    corruption_seed: int = Field(default=0, ge=0, lt=2**63)
+    """Addresses which corruption an image gets; the same for all seeds of a study."""
     select: Literal["agreement", "entropy", "accuracy"] = "agreement"
     """What the search improves on the select images: agreement with the individual models and
     prediction entropy need no label, accuracy reads the labels of the select images."""
@@ -165,7 +180,7 @@ class Study(Frozen):
     """Optuna's sampler."""
     storage: str = "results"
     """Folder or URL of the results dataset."""
-    block: PositiveInt = 128
+    block: Count = 128
     """Images per streamed feature block."""
     ray: Cluster = RayConfig()
     """Settings of the cluster; false: everything in this process."""

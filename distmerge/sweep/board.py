@@ -8,7 +8,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from distmerge.coordinator import Progress
 from distmerge.sweep.search import Suggestion
+
+STEPS_SHOWN = 10  # a step may take a millisecond
 
 
 class Ended(NamedTuple):
@@ -28,6 +31,7 @@ class Board:
         self._running: dict[str, tuple[Suggestion, float]] = {}
         self._ended: list[Ended] = []
         self._start = time.monotonic()
+        self._progress = ""
         self._live = Live(console=console, auto_refresh=False, transient=True)
 
     def __enter__(self) -> "Board":
@@ -49,9 +53,16 @@ class Board:
         self._running[suggestion.run_id] = (suggestion, time.monotonic())
         self.refresh()
 
+    def stepped(self, progress: Progress) -> None:
+        """Take note of a step of the only run in progress."""
+        self._progress = f"{progress.problem}: step {progress.step}/{progress.steps}"
+        if progress.step % STEPS_SHOWN == 0:
+            self.refresh()
+
     def ended(self, suggestion: Suggestion, ended: Ended) -> None:
         """Take note of a run that ended, well or not."""
         self._running.pop(suggestion.run_id, None)
+        self._progress = ""
         self._ended.append(ended)
         self._console.print(self._line(suggestion, ended), highlight=False, soft_wrap=True)
         self.refresh()
@@ -93,7 +104,8 @@ class Board:
             table.add_column(title, justify="right" if title == "s" else "left")
         for suggestion, since in self._running.values():
             seconds = f"{time.monotonic() - since:.0f}"
-            table.add_row(suggestion.config.name, _settings(suggestion), seconds)
+            settings = f"{_settings(suggestion)}  {self._progress}"
+            table.add_row(suggestion.config.name, settings, seconds)
         return table
 
 

@@ -17,6 +17,8 @@ _LOCAL = {
 
 def set_ray_environment() -> None:
     """Set what is not set already; a cluster named by ``RAY_ADDRESS`` keeps its own rules."""
+    if not os.environ.get("RAY_ADDRESS"):
+        os.environ.pop("RAY_ADDRESS", None)  # Ray takes an empty address for a wrong one
     chosen = _ALWAYS if "RAY_ADDRESS" in os.environ else {**_ALWAYS, **_LOCAL}
     for name, value in chosen.items():
         os.environ.setdefault(name, value)

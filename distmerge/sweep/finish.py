@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from distmerge.coordinator import correction_bytes, merged_bytes
+from distmerge.coordinator import correction_bytes, merged_bytes, own_bytes, router_bytes
 from distmerge.report import REFERENCES
+from distmerge.sweep.current import stored_values
 from distmerge.sweep.prepare import Prepared
 from distmerge.sweep.trial import recipe_name
 
@@ -17,14 +18,17 @@ class Best(NamedTuple):
     run_id: str
     method: str
     tower: str
-    corrections: str | None
+    corrections: str | None = None
+    own: str | None = None
+    router: str | None = None
 
 
 def save_best(prepared: Prepared, board: pd.DataFrame) -> Best | None:
     """Save the merged model with the highest score on the select images; None without any run.
 
     The tower is a state dict of open_clip's ``VisionTransformer``; the stages, settings and
-    digests of all inputs are in its metadata. Feature corrections lie beside it.
+    digests of all inputs are in its metadata. Feature corrections, tasks' own tensors and the
+    router lie beside it; beside a router the tower is the base.
     """
     merged = board[~board["method"].isin(REFERENCES) & board["score"].notna()]
     if merged.empty:
@@ -36,13 +40,18 @@ def save_best(prepared: Prepared, board: pd.DataFrame) -> Best | None:
     metadata = {"distmerge": json.dumps(recipe)}
     content = prepared.store.read_file(recipe_name(study, run_id))
     folder = f"_best/{study}/{run_id}"
-    tower = merged_bytes(content, prepared.vectors, metadata)
-    place = prepared.store.write_file(f"{folder}/tower.safetensors", tower)
-    corrections = correction_bytes(content, metadata)
-    if corrections is None:
-        return Best(run_id, method, place, None)
-    beside = prepared.store.write_file(f"{folder}/corrections.safetensors", corrections)
-    return Best(run_id, method, place, beside)
+    parts = {
+        "tower": merged_bytes(content, prepared.vectors, metadata),
+        "corrections": correction_bytes(content, metadata),
+        "own": own_bytes(content, metadata),
+        "router": router_bytes(content, metadata),
+    }
+    places = {
+        name: prepared.store.write_file(f"{folder}/{name}.safetensors", part)
+        for name, part in parts.items()
+        if part is not None
+    }
+    return Best(run_id, method, **places)
 
 
 def _recipe(prepared: Prepared, row: "pd.Series[Any]") -> dict[str, object]:
@@ -50,14 +59,9 @@ def _recipe(prepared: Prepared, row: "pd.Series[Any]") -> dict[str, object]:
     names = ["run_id", "study", "method", "seed", "protocol", "base_digest", "data_digest"]
     names += ["package_version", "git_commit", "torch_version"]
     plain = {name: getattr(row[name], "item", lambda name=name: row[name])() for name in names}
-    hyper = {
-        str(name): getattr(value, "item", lambda value=value: value)()
-        for name, value in row.items()
-        if "." in str(name) and pd.notna(value)
-    }
     return {
         **plain,
-        "hyper": hyper,
+        "hyper": stored_values(row.to_dict(), prepared.study),
         "tasks": prepared.vectors.tasks,
         "checkpoint_digests": json.loads(row["checkpoint_digests"]),
         "tower": prepared.material.config.model_dump(mode="json"),

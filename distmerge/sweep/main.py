@@ -37,13 +37,18 @@ def run_sweep(study: Study, console: Console) -> SweepResult:
         ZooError: the built-in zoo cannot be built.
     """
     set_ray_environment()
+    from distmerge.methods import HYPERS
     from distmerge.report import leaderboard
+    from distmerge.results import RunStore
+    from distmerge.sweep.current import current_rows
     from distmerge.sweep.finish import save_best
     from distmerge.sweep.prepare import prepare
 
+    RunStore(study.storage, HYPERS).check_writable()
     prepared = prepare(study, lambda line: console.print(line, highlight=False))
     failed = _run(prepared, console) if prepared.search.remaining else 0
-    board = leaderboard(prepared.store.records(study.study), study.study)
+    rows = current_rows(prepared.store.records(study.study), study, prepared.digests)
+    board = leaderboard(rows, study.study)
     return SweepResult(board, save_best(prepared, board), failed, prepared.store.place)
 
 

@@ -5,15 +5,11 @@ from collections.abc import Iterator
 from distmerge.errors import DistmergeError
 from distmerge.methods import HYPERS
 from distmerge.spec import (
-    Choice,
-    Distribution,
-    IntUniform,
-    LogUniform,
     ModelFiles,
     Pipeline,
     RayConfig,
     Study,
-    Uniform,
+    described,
     run_config,
     search_space,
 )
@@ -45,17 +41,7 @@ def _pipeline_lines(study: Study, pipeline: Pipeline) -> Iterator[str]:
     yield f"{pipeline.name}: {runs} {'run' if runs == 1 else 'runs'}"
     searched = space if runs > 1 else {}
     for key, value in run_config(pipeline, {}, study.seed, HYPERS).values().items():
-        yield f"    {key} = {_range(searched[key]) if key in searched else value}"
-
-
-def _range(distribution: Distribution) -> str:
-    match distribution:
-        case Choice(values):
-            return f"one of {', '.join(map(str, values))}"
-        case Uniform(low, high) | IntUniform(low, high):
-            return f"{low:g} to {high:g}"
-        case LogUniform(low, high):
-            return f"{low:g} to {high:g}, logarithmic"
+        yield f"    {key} = {described(searched[key]) if key in searched else value}"
 
 
 def _cluster_lines(study: Study) -> Iterator[str]:

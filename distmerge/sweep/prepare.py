@@ -17,16 +17,28 @@ from distmerge.coordinator import (
     load_vectors,
     source_digests,
 )
-from distmerge.errors import DataError, problem_list
+from distmerge.errors import ConfigError, DataError, problem_list
 from distmerge.methods import HYPERS
 from distmerge.results import RunStore
 from distmerge.run import run_id
-from distmerge.spec import ModelFiles, RunConfig, Study, run_config
+from distmerge.spec import (
+    Choice,
+    IntUniform,
+    ModelFiles,
+    Pipeline,
+    RunConfig,
+    Study,
+    TaskFiles,
+    Value,
+    run_config,
+    search_space,
+)
 from distmerge.sweep.search import Search
 from distmerge.taskvectors import TaskVectors
 from distmerge.zoo import build_zoo, cache_root
 
 Report = Callable[[str], None]
+LEAST_TASKS = 2
 
 
 @dataclass(frozen=True)
@@ -48,10 +60,20 @@ def prepare(study: Study, report: Report) -> Prepared:
 
     Raises:
         CheckpointError: a checkpoint or head does not fit.
+        ConfigError: an unseen task is unknown, or too few are left to merge.
         DataError: a task's images or labels do not fit, or are fewer than a method's batch.
         ZooError: the built-in zoo cannot be built.
     """
-    source = Source(_files(study, report), study.images, study.protocol == "transductive")
+    source = Source(
+        _files(study, report),
+        study.images,
+        study.protocol == "transductive",
+        study.unseen,
+        study.levels,
+        study.corruption_seed,
+        Path(cache_root()) / "corrupted",
+    )
+    _check_unseen(study, source)
     material = load_material(source)
     _check_batches(study, material)
     vectors = load_vectors(source, material.tower)
@@ -70,14 +92,28 @@ def device_name(gpus: float) -> str:
 
 
 def limit_threads(cpus: float) -> None:
-    """Use the cores that were asked for; the order of sums then is the same everywhere."""
+    """Use the cores that were asked for."""
     torch.set_num_threads(max(1, int(cpus)))
 
 
 def _files(study: Study, report: Report) -> ModelFiles:
     if isinstance(study.models, ModelFiles):
-        return study.models
+        return _absolute(study.models)
     return build_zoo(study.models.zoo, report=report)
+
+
+def _absolute(files: ModelFiles) -> ModelFiles:
+    """Give the files by absolute path: a worker has a working directory of its own."""
+    tasks = tuple(
+        TaskFiles(
+            name=task.name,
+            checkpoint=task.checkpoint.absolute(),
+            head=task.head.absolute(),
+            data=task.data.absolute(),
+        )
+        for task in files.tasks
+    )
+    return ModelFiles(tower=files.tower.absolute(), base=files.base.absolute(), tasks=tasks)
 
 
 def _check_batches(study: Study, material: Material) -> None:
@@ -85,12 +121,34 @@ def _check_batches(study: Study, material: Material) -> None:
         f"pipelines.{i}: {stage.method} draws {stage.hyper.images_per_step} images per step; "
         f"task {task.name} has {len(task.adapt)} adapt images"
         for i, pipeline in enumerate(study.pipelines)
-        for stage in run_config(pipeline, {}, study.seed, HYPERS).stages
+        for stage in run_config(pipeline, _largest(pipeline), study.seed, HYPERS).stages
         for task in material.tasks
         if stage.hyper.images_per_step > len(task.adapt)
     ]
     if problems:
         raise DataError(problem_list("batches are larger than the data", problems))
+
+
+def _largest(pipeline: Pipeline) -> dict[str, Value]:
+    """Give the largest value of every searched whole number."""
+    highest: dict[str, Value] = {}
+    for key, range_ in search_space(pipeline, HYPERS).items():
+        if isinstance(range_, IntUniform):
+            highest[key] = range_.high
+        elif isinstance(range_, Choice) and all(isinstance(v, int) for v in range_.values):
+            highest[key] = max(v for v in range_.values if isinstance(v, int))
+    return highest
+
+
+def _check_unseen(study: Study, source: Source) -> None:
+    names = [task.name for task in source.files.tasks]
+    unknown = [name for name in study.unseen if name not in names]
+    if unknown:
+        raise ConfigError(f"unseen: no such task: {', '.join(unknown)}; tasks: {', '.join(names)}")
+    if len(source.seen) < LEAST_TASKS:
+        raise ConfigError(
+            f"unseen: {len(source.seen)} tasks are left to merge, expected {LEAST_TASKS} or more"
+        )
 
 
 def _identify(study: Study, digests: Digests, config: RunConfig) -> str:

@@ -1,5 +1,7 @@
 """What to run next: one Optuna study per pipeline, asked in turn. Knows no Ray."""
 
+import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -66,7 +68,7 @@ class Search:
     @property
     def remaining(self) -> int:
         """How many runs are still to be asked for."""
-        return sum(search.remaining for search in self._searches)
+        return int(sum(search.remaining for search in self._searches))
 
     @property
     def unfinished(self) -> int:
@@ -106,13 +108,16 @@ class _PipelineSearch:
         self._metric = score_metric(study.select)
         self._ranges = search_space(pipeline, hypers)
         self._space = {key: _optuna(range_) for key, range_ in self._ranges.items()}
-        self._study = optuna.create_study(
-            direction="maximize", sampler=_sampler(study.sampler, study.seed, pipeline.name)
-        )
+        self._study = optuna.create_study(direction="maximize")
         self._known = self._recall(finished)
-        budget = pipeline.trials if self._space else 1
+        # A sampler that starts again must not repeat its first draws.
+        own = [study.seed, pipeline.name, len(self._known)]
+        self._study.sampler = _sampler(study.sampler, int(digest(own), 16) % 2**32)
+        budget = int(min(pipeline.trials, _size(self._ranges)))
         self.remaining = max(0, budget - len(self._known))
         self._enqueue_defaults()
+        if budget == _size(self._ranges):
+            self._enqueue_all()
 
     def ask(self) -> tuple[int, RunConfig, str] | None:
         """Give trial number, run and run id of something not run yet."""
@@ -166,6 +171,14 @@ class _PipelineSearch:
         if self._inside(values) and self._identify(defaults) not in self._known:
             self._study.enqueue_trial(values)
 
+    def _enqueue_all(self) -> None:
+        """Ask for every point of a finite space that is to be used up."""
+        choices = [range_.values for range_ in self._ranges.values() if isinstance(range_, Choice)]
+        for point in itertools.product(*choices):
+            self._study.enqueue_trial(
+                dict(zip(self._ranges, point, strict=True)), skip_if_exists=True
+            )
+
     def _inside(self, values: Mapping[str, Value]) -> bool:
         return all(_contains(self._ranges[key], value) for key, value in values.items())
 
@@ -181,11 +194,18 @@ def _plain(value: object) -> Value:
     return plain
 
 
-def _sampler(name: str, seed: int, pipeline: str) -> optuna.samplers.BaseSampler:
-    own = int(digest([seed, pipeline, "sampler"]), 16) % 2**32
+def _size(ranges: Mapping[str, Distribution]) -> float:
+    """Give how many points a space has: one if nothing is searched, maybe infinitely many."""
+    return math.prod(
+        (float(len(set(r.values))) if isinstance(r, Choice) else math.inf for r in ranges.values()),
+        start=1.0,
+    )
+
+
+def _sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
     if name == "random":
-        return optuna.samplers.RandomSampler(seed=own)
-    return optuna.samplers.TPESampler(seed=own)
+        return optuna.samplers.RandomSampler(seed=seed)
+    return optuna.samplers.TPESampler(seed=seed)
 
 
 def _optuna(distribution: Distribution) -> BaseDistribution:

@@ -16,7 +16,7 @@ def sweep_here(prepared: Prepared, board: Board, report: Report) -> None:
     with board:
         while (suggestion := prepared.search.ask()) is not None:
             board.started(suggestion)
-            done = attempt(session, suggestion.config, trial_id="")
+            done = attempt(session, suggestion.config, "", board.stepped)
             recorder.append(done)
             result = ended(done.record)
             prepared.search.tell(suggestion, result.score)

@@ -69,7 +69,7 @@ def shared_facts(
     """
     config = prepared.study.ray
     assert isinstance(config, RayConfig)
-    models = [task.name for task in prepared.material.tasks] + [PRETRAINED]
+    models = [task.name for task in prepared.source.files.tasks] + [PRETRAINED]
     actors = num_actors(config, len(models), total)
     keys = prepared.digests.keys
     features = stored_features(keys, prepared.features)

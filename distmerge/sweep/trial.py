@@ -1,6 +1,7 @@
 """One run as a sweep does it: an error becomes a row, the sweep goes on."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -20,11 +21,20 @@ class Done(NamedTuple):
     recipe: bytes | None
 
 
-def attempt(session: Session, config: RunConfig, trial_id: str) -> Done:
+def unobserved(_progress: Progress) -> None:
+    """Show nothing: the board of a cluster shows runs, not steps."""
+
+
+def attempt(
+    session: Session,
+    config: RunConfig,
+    trial_id: str,
+    observe: Callable[[Progress], None] = unobserved,
+) -> Done:
     """Give what a run leaves, whatever happens in it."""
     started_at, start = datetime.now(UTC), time.perf_counter()
     try:
-        model, record = run(session, config, _ignore)
+        model, record = run(session, config, observe)
     except Exception as error:  # noqa: BLE001  # one failed run is one row; the sweep goes on
         failed = replace(
             named_record(session, config.name, config.values()),
@@ -71,7 +81,3 @@ class Recorder:
             self._store.write_file(recipe_name(record.study, record.run_id), done.recipe)
         self._store.append(replace(record, attempt=number))
         self._attempts[record.run_id] = number
-
-
-def _ignore(_progress: Progress) -> None:
-    """Show nothing: the board shows runs, not steps."""

@@ -2,13 +2,16 @@
 
 import logging
 import tempfile
+import time
 from dataclasses import replace
 from typing import Any
 
+import ray
 from ray import tune
 from ray.tune.search import Searcher
 
 from distmerge.actors import cluster, trial_resources
+from distmerge.errors import CapacityError
 from distmerge.methods import HYPERS
 from distmerge.run import Session, named_record, references
 from distmerge.spec import run_config
@@ -103,9 +106,21 @@ class _Watch(_DriverOnly, tune.Callback):  # type: ignore[misc]  # Ray is untype
     def __init__(self, board: Board, session: Session, shared: Shared) -> None:
         self._board, self._session, self._shared = board, session, shared
         self.running: dict[str, Suggestion] = {}
+        self.failure: CapacityError | None = None
+        self._idle_since = time.monotonic()
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         self._board.refresh()
+        timeout_s = self._shared.config.timeout_s
+        if any(trial.status == "RUNNING" for trial in trials):
+            self._idle_since = time.monotonic()
+        elif time.monotonic() - self._idle_since > timeout_s:
+            asks = trial_resources(self._shared.config)
+            self.failure = CapacityError(
+                f"no trial could start in {timeout_s:g} s (ray.timeout_s); a trial asks for "
+                f"{asks}; free now: {ray.available_resources()}"
+            )
+            raise self.failure
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._board.started(self.running[trial.trial_id])
@@ -149,11 +164,17 @@ def _tune(search: Search, watch: _Watch, shared: Shared) -> None:
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )
-        tuner.fit()
+        try:
+            tuner.fit()
+        except Exception:
+            if watch.failure is not None:
+                raise watch.failure from None
+            raise
     if search.unfinished:  # Tune returns as usual when it is interrupted
         raise KeyboardInterrupt
 
 
 def _quiet_tune() -> None:
-    """Rows hold our results; Tune would complain that its own result files are missing."""
-    logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERROR)
+    """Rows hold our results; Tune would miss its own result files, and advise to resume them."""
+    for name in ("ray.tune.analysis.experiment_analysis", "ray.tune.tune"):
+        logging.getLogger(name).setLevel(logging.ERROR)

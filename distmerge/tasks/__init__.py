@@ -1,17 +1,23 @@
 """Takes data folders; gives tasks whose unlabelled and labelled batches are read by address."""
 
+from distmerge.tasks.corrupted import LEVELS, Corruption, Level, corruption_of
 from distmerge.tasks.images import Images, LabelledImages, array_digest, preprocessed
 from distmerge.tasks.sampler import batch_indices
-from distmerge.tasks.task import ROLES, Role, Task, load_tasks
+from distmerge.tasks.task import ROLES, Role, Task, load_tasks, with_levels
 
 __all__ = [
+    "LEVELS",
     "ROLES",
+    "Corruption",
     "Images",
     "LabelledImages",
+    "Level",
     "Role",
     "Task",
     "array_digest",
     "batch_indices",
+    "corruption_of",
     "load_tasks",
     "preprocessed",
+    "with_levels",
 ]

@@ -36,6 +36,11 @@ class LabelledImages:
     images: Images
     labels: Int64[np.ndarray, " image"]
 
+    @property
+    def digest(self) -> str:
+        """Identifies images and labels; ``images.digest`` does not depend on the labels."""
+        return array_digest(self.images.pixels, self.labels)
+
     def __len__(self) -> int:
         return len(self.images)
 

@@ -1,7 +1,9 @@
 """One task: its class names, and its images by role."""
 
 import json
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Literal
@@ -9,11 +11,12 @@ from typing import Literal
 import numpy as np
 
 from distmerge.errors import DataError, problem_list
-from distmerge.spec import ImageCounts, TaskFiles
+from distmerge.spec import ImageCounts, TaskFiles, digest
+from distmerge.tasks.corrupted import REVISION, Level, corrupted_images
 from distmerge.tasks.images import Images, LabelledImages, array_digest, image_hashes
 
-Role = Literal["adapt", "select", "report"]
-ROLES: tuple[Role, ...] = ("adapt", "select", "report")
+Role = Literal["adapt", "select", "report", "L1", "L2", "L3"]
+ROLES: tuple[Role, ...] = ("adapt", "select", "report")  # the others are corrupted report images
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,24 @@ class Task:
     adapt: Images
     select: LabelledImages
     report: LabelledImages
+    corrupted: Mapping[Level, Images] = field(default_factory=dict)
 
     def images(self, role: Role) -> Images:
-        """Give the unlabelled images of a role."""
+        """Give the unlabelled images of a role; those of a level are the report images corrupted.
+
+        Raises:
+            KeyError: the task was loaded without that level.
+        """
         if role == "adapt":
             return self.adapt
-        return self.select.images if role == "select" else self.report.images
+        if role == "select":
+            return self.select.images
+        return self.report.images if role == "report" else self.corrupted[role]
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """The roles that the task has images of."""
+        return (*ROLES, *self.corrupted)
 
 
 def load_tasks(
@@ -60,6 +75,35 @@ def load_tasks(
     return tuple(tasks)
 
 
+def with_levels(task: Task, levels: tuple[Level, ...], *, seed: int, cache: Path) -> Task:
+    """Give the task with its report images corrupted; made once, then mapped from ``cache``.
+
+    Args:
+        task: whose report images.
+        levels: L1, L2 or L3.
+        seed: addresses which corruption an image gets.
+        cache: folder of what was made before.
+    """
+    clean = task.report.images
+    corrupted = {}
+    for level in levels:
+        path = cache / f"{digest([REVISION, clean.digest, seed, task.name, level])}.npy"
+        if not path.exists():
+            made = corrupted_images(clean, seed=seed, task=task.name, level=level)
+            _save_array(path, made.pixels)
+        pixels = np.load(path, mmap_mode="r", allow_pickle=False)
+        corrupted[level] = Images(pixels, array_digest(pixels))
+    return replace(task, corrupted=corrupted)
+
+
+def _save_array(path: Path, array: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with unfinished.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+    unfinished.replace(path)
+
+
 def _load_task(files: TaskFiles, counts: ImageCounts, *, transductive: bool) -> Task:
     place = f"task {files.name}, {files.data}"
     classes = _classes(place, files.data)
@@ -77,8 +121,8 @@ def _load_task(files: TaskFiles, counts: ImageCounts, *, transductive: bool) -> 
 
 def _classes(place: str, folder: Path) -> tuple[str, ...]:
     try:
-        classes = json.loads((folder / "classes.json").read_text())
-    except (OSError, json.JSONDecodeError) as error:
+        classes = json.loads((folder / "classes.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise DataError(f"{place}: cannot read classes.json ({error})") from error
     if not isinstance(classes, list) or len(classes) < 2:
         raise DataError(f"{place}: classes.json: expected a list of two or more class names")
@@ -87,16 +131,19 @@ def _classes(place: str, folder: Path) -> tuple[str, ...]:
 
 def _array(place: str, path: Path) -> np.ndarray:
     try:
-        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{place}: cannot read {path.name} ({error})") from error
+    if not isinstance(array, np.ndarray):
+        raise DataError(f"{place}: {path.name}: got an archive, expected one array in .npy format")
     return array
 
 
 def _pixels(place: str, folder: Path, role: Role, count: int | None) -> np.ndarray:
     path = folder / f"{role}.images.npy"
     pixels = _array(place, path)
-    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[-1] != 3:
+    malformed = pixels.ndim != 4 or pixels.shape[-1] != 3 or 0 in pixels.shape[1:]
+    if pixels.dtype != np.uint8 or malformed:
         raise DataError(
             f"{place}: {path.name}: got {pixels.dtype} {pixels.shape}, "
             "expected uint8 (image, height, width, 3)"
@@ -127,7 +174,7 @@ def _labelled(
             f"expected 0 to {num_classes - 1} for the {num_classes} names in classes.json"
         )
     labels = labels.astype(np.int64)
-    return LabelledImages(Images(pixels, array_digest(pixels, labels)), labels)
+    return LabelledImages(Images(pixels, array_digest(pixels)), labels)
 
 
 def _refuse_overlap(place: str, task: Task, *, transductive: bool) -> None:

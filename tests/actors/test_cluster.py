@@ -17,9 +17,17 @@ def test_a_connection_that_exists_is_used_and_left_open(ray_local: None) -> None
     assert ray.is_initialized()
 
 
-def test_an_address_that_does_not_answer_is_named() -> None:
+@pytest.mark.parametrize(
+    ("address", "problem"),
+    [
+        ("127.0.0.1:9", "no answer from the cluster"),
+        ("garbage", "expected HOST:PORT of a running head"),
+        ("http://127.0.0.1:8265", "that is the dashboard"),
+    ],
+)
+def test_an_address_that_is_no_cluster_is_named(address: str, problem: str) -> None:
     code = "from distmerge.actors import cluster\nwith cluster(): pass"
-    environment = {**os.environ, "RAY_ADDRESS": "127.0.0.1:9", "RAY_AUTH_MODE": "disabled"}
+    environment = {**os.environ, "RAY_ADDRESS": address, "RAY_AUTH_MODE": "disabled"}
     done = subprocess.run(
         [sys.executable, "-c", code],
         env=environment,
@@ -28,4 +36,5 @@ def test_an_address_that_does_not_answer_is_named() -> None:
         check=False,
         timeout=120,
     )
-    assert "CapacityError: RAY_ADDRESS=127.0.0.1:9: no answer from the cluster" in done.stderr
+    assert f"CapacityError: RAY_ADDRESS={address}" in done.stderr
+    assert problem in done.stderr

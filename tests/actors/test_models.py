@@ -8,7 +8,7 @@ import torch
 from distmerge.actors import FeatureBank, Pool, RayModels, streamed_features
 from distmerge.coordinator import FeatureStore, run_stages
 from distmerge.errors import DivergenceError
-from distmerge.methods.contract import Draw, IndividualModels, Point
+from distmerge.methods.contract import Draw, IndividualModels, MergedModel, Point
 from distmerge.methods.losses import mean_entropy
 from distmerge.run import Session, run
 from distmerge.spec import ModelFiles, RayConfig
@@ -84,6 +84,8 @@ def test_twenty_steps_lead_to_the_coefficients_of_this_process(
     config = config_of(ADAPT, "adamerging")
     here = run_stages(config, session.material, session.vectors, session.models, ignored)
     there = run_stages(config, session.material, session.vectors, models, ignored)
+    assert isinstance(here.model, MergedModel)
+    assert isinstance(there.model, MergedModel)
     difference = (there.model.coefficients - here.model.coefficients).abs().max().item()
     assert difference < 1e-6
     assert (here.model.coefficients - 0.3).abs().max().item() > 1e-2

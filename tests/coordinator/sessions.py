@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -19,7 +20,7 @@ from distmerge.coordinator import (
     source_digests,
 )
 from distmerge.methods import HYPERS
-from distmerge.methods.contract import IndividualModels, MergedModel
+from distmerge.methods.contract import IndividualModels, MergedModel, Model
 from distmerge.run import Session
 from distmerge.spec import ImageCounts, ModelFiles, Pipeline, RunConfig, Study, Value, run_config
 from distmerge.taskvectors import TaskVectors
@@ -53,7 +54,14 @@ def config_of(settings: Mapping[str, Value], *stages: str, seed: int = 0) -> Run
     return run_config(Pipeline(stages=stages), settings, seed, HYPERS)
 
 
-def merged_by(
+class Merged(NamedTuple):
+    """A finished model that is one tower, and the number of optimiser steps that it took."""
+
+    model: MergedModel
+    steps: int
+
+
+def learned_by(
     session: Session,
     config: RunConfig,
     *,
@@ -65,14 +73,23 @@ def merged_by(
     return run_stages(config, session.material, session.vectors, port, observe or ignored)
 
 
-def tensors_of(model: MergedModel) -> dict[str, Tensor]:
-    """Give everything that a method decided."""
-    corrections = {
-        f"{task}.{name}": tensor
-        for task, correction in model.corrections.items()
-        for name, tensor in correction.state().items()
-    }
-    return {"coefficients": model.coefficients, "weights": model.weights, **corrections}
+def merged_by(
+    session: Session,
+    config: RunConfig,
+    *,
+    models: IndividualModels | None = None,
+    observe: Callable[[Progress], None] | None = None,
+) -> Merged:
+    """Do as ``learned_by`` for stages that do not end in a routed model."""
+    model, steps = learned_by(session, config, models=models, observe=observe)
+    assert isinstance(model, MergedModel)
+    return Merged(model, steps)
+
+
+def tensors_of(model: Model) -> dict[str, Tensor]:
+    """Give everything that a method decided, and what one merged tower comes to."""
+    weights = {"weights": model.weights} if isinstance(model, MergedModel) else {}
+    return {**model.state(), **weights}
 
 
 def ignored(_progress: object) -> None:

@@ -15,7 +15,6 @@ KEY = FeatureKey("alpha", "alpha", "adapt", "0123456789abcdef")
 TASKS = ("alpha", "beta")
 MODELS = {"alpha": "checkpoint a", "beta": "checkpoint b", PRETRAINED: "base"}
 HEADS = {"alpha": "head a", "beta": "head b"}
-EVALUATED = ("select", "report")
 IMAGES: dict[tuple[str, Role], str] = {
     (task, role): f"{task} {role}" for task in TASKS for role in ROLES
 }
@@ -46,12 +45,12 @@ def changed(
     return {b[:3] for a, b in zip(before, after, strict=True) if a.digest != b.digest}
 
 
-def test_a_study_needs_every_tasks_own_model_and_the_base_where_it_is_evaluated() -> None:
+def test_a_study_needs_every_tasks_own_model_and_the_base_on_all_its_images() -> None:
     keys = feature_keys("tower", MODELS, HEADS, IMAGES)
     own = {(task, task, role) for task in TASKS for role in ROLES}
-    base = {(PRETRAINED, task, role) for task in TASKS for role in EVALUATED}
+    base = {(PRETRAINED, task, role) for task in TASKS for role in ROLES}
     assert {key[:3] for key in keys} == own | base
-    assert len({key.digest for key in keys}) == len(keys) == 10
+    assert len({key.digest for key in keys}) == len(keys) == 12
 
 
 def test_equal_inputs_have_equal_addresses() -> None:
@@ -63,13 +62,12 @@ def test_a_checkpoint_addresses_the_facts_of_its_model_alone() -> None:
 
 
 def test_the_base_addresses_the_facts_of_the_base_alone() -> None:
-    wanted = {(PRETRAINED, task, role) for task in TASKS for role in EVALUATED}
+    wanted = {(PRETRAINED, task, role) for task in TASKS for role in ROLES}
     assert changed(models={PRETRAINED: "other"}) == wanted
 
 
 def test_a_head_addresses_the_facts_of_its_task_alone() -> None:
-    own, base = (("beta", ROLES), (PRETRAINED, EVALUATED))
-    wanted = {(model, "beta", role) for model, roles in (own, base) for role in roles}
+    wanted = {(model, "beta", role) for model in ("beta", PRETRAINED) for role in ROLES}
     assert changed(heads={"beta": "other"}) == wanted
 
 
@@ -79,14 +77,14 @@ def test_images_address_the_facts_of_their_role_alone() -> None:
 
 
 def test_the_tower_addresses_all_facts() -> None:
-    assert len(changed(tower="other")) == 10
+    assert len(changed(tower="other")) == 12
 
 
 def test_facts_are_the_same_whatever_the_task_is_called() -> None:
     images: dict[tuple[str, Role], str] = {("zeta", r): IMAGES["alpha", r] for r in ROLES}
     models = {"zeta": MODELS["alpha"], PRETRAINED: MODELS[PRETRAINED]}
     renamed = feature_keys("tower", models, {"zeta": HEADS["alpha"]}, images)
-    before = feature_keys("tower", MODELS, HEADS, IMAGES)[:5]
+    before = feature_keys("tower", MODELS, HEADS, IMAGES)[:6]
     assert [key.digest for key in renamed] == [key.digest for key in before]
 
 

@@ -28,8 +28,8 @@ def test_what_the_store_lacks_is_computed_and_reported_once(
     session: Session, world: ModelFiles, tmp_path: Path
 ) -> None:
     first = computed(session, world, tmp_path)
-    assert len(first) == len(session.digests.keys) == 15
-    assert first[0] == "features 1/15: alpha on adapt images of alpha"
+    assert len(first) == len(session.digests.keys) == 18
+    assert first[0] == "features 1/18: alpha on adapt images of alpha"
     assert computed(session, world, tmp_path) == []
 
 

@@ -1,15 +1,23 @@
+import json
+
 import pytest
 import safetensors
 import safetensors.torch
 import torch
 from open_clip.transformer import VisionTransformer
 
-from distmerge.coordinator import correction_bytes, merged_bytes, recipe_bytes
-from distmerge.methods.contract import MergedModel
+from distmerge.coordinator import (
+    correction_bytes,
+    merged_bytes,
+    own_bytes,
+    recipe_bytes,
+    router_bytes,
+)
+from distmerge.methods.contract import MergedModel, Model
 from distmerge.run import Session
-from distmerge.spec import ModelFiles
+from distmerge.spec import ModelFiles, Value
 from distmerge.taskvectors import merge
-from tests.coordinator.sessions import config_of, merged_by, session_of
+from tests.coordinator.sessions import config_of, learned_by, merged_by, session_of
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +34,17 @@ def plain(session: Session) -> MergedModel:
 def corrected(session: Session) -> MergedModel:
     settings = {"surgery.steps": 20, "surgery.rank": 4}
     return merged_by(session, config_of(settings, "task_arithmetic", "surgery")).model
+
+
+@pytest.fixture(scope="module")
+def tinted(session: Session) -> MergedModel:
+    return merged_by(session, config_of({"tinting.steps": 2}, "tinting")).model
+
+
+@pytest.fixture(scope="module")
+def routed(session: Session) -> Model:
+    settings: dict[str, Value] = {"bd_merging.steps": 2, "bd_merging.hidden": 8}
+    return learned_by(session, config_of(settings, "bd_merging")).model
 
 
 def test_a_recipe_and_the_checkpoints_give_the_merged_tower_bit_for_bit(
@@ -81,6 +100,43 @@ def test_corrections_do_not_change_the_tower(session: Session, corrected: Merged
 
 def test_a_model_without_corrections_has_no_file_for_them(plain: MergedModel) -> None:
     assert correction_bytes(recipe_bytes(plain), {}) is None
+
+
+def test_tasks_own_tensors_come_back(tinted: MergedModel) -> None:
+    content = own_bytes(recipe_bytes(tinted), {})
+    assert content is not None
+    found = safetensors.torch.load(content)
+    expected = {
+        f"{task}.{name}": tensor for task, own in tinted.own.items() for name, tensor in own.items()
+    }
+    assert expected
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_a_model_without_own_tensors_has_no_file_for_them(plain: MergedModel) -> None:
+    assert own_bytes(recipe_bytes(plain), {}) is None
+
+
+def test_a_routed_models_tower_is_the_base(session: Session, routed: Model) -> None:
+    state = safetensors.torch.load(merged_bytes(recipe_bytes(routed), session.vectors, {}))
+    assert torch.equal(session.vectors.layout.flatten(state), session.vectors.base)
+
+
+def test_a_router_comes_back_whole_with_its_settings(routed: Model) -> None:
+    content = router_bytes(recipe_bytes(routed), {"run_id": "0123"})
+    assert content is not None
+    found, expected = safetensors.torch.load(content), routed.state()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    header = content[8 : 8 + int.from_bytes(content[:8], "little")]
+    text = json.loads(header)["__metadata__"]
+    assert {name: json.loads(text[name]) for name in routed.settings()} == routed.settings()
+    assert text["run_id"] == "0123"
+
+
+def test_a_model_that_is_one_tower_has_no_router(plain: MergedModel) -> None:
+    assert router_bytes(recipe_bytes(plain), {}) is None
 
 
 def test_the_text_beside_the_tensors_is_kept(

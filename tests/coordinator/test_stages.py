@@ -7,15 +7,17 @@ import torch
 
 from distmerge.coordinator import LocalModels, Progress, model_logits
 from distmerge.coordinator.stages import model_features
+from distmerge.errors import ConfigError
 from distmerge.methods.contract import MergedModel
 from distmerge.run import Session
 from distmerge.spec import ModelFiles, Value
 from distmerge.tasks import ROLES, Images, LabelledImages, Role
-from tests.coordinator.sessions import config_of, merged_by, session_of, tensors_of
+from tests.coordinator.sessions import config_of, learned_by, merged_by, session_of, tensors_of
 
 QUICK: dict[str, Value] = {"adamerging.steps": 5, "adamerging.batch_size": 4}
 BEST: dict[str, Value] = {**QUICK, "adamerging.keep": "best", "adamerging.check_every": 2}
 SURGERY: dict[str, Value] = {"surgery.steps": 5, "surgery.batch_size": 4}
+ROUTED: dict[str, Value] = {"bd_merging.steps": 3, "bd_merging.batch_size": 4}
 
 
 class Sealed(LabelledImages):
@@ -59,14 +61,15 @@ def test_sealed_labels_cannot_be_read(sealed: Session) -> None:
         (("adamerging",), QUICK),
         (("adamerging",), BEST),
         (("adamerging", "surgery"), {**QUICK, **SURGERY}),
+        (("bd_merging",), ROUTED),
     ],
-    ids=["averaging", "arithmetic", "adamerging", "adamerging best", "surgery"],
+    ids=["averaging", "arithmetic", "adamerging", "adamerging best", "surgery", "routed"],
 )
 def test_no_stage_reads_a_label(
     session: Session, sealed: Session, stages: tuple[str, ...], settings: dict[str, Value]
 ) -> None:
     config = config_of(settings, *stages)
-    blind, seeing = merged_by(sealed, config), merged_by(session, config)
+    blind, seeing = learned_by(sealed, config), learned_by(session, config)
     one, other = tensors_of(blind.model), tensors_of(seeing.model)
     assert all(torch.equal(one[name], other[name]) for name in other)
 
@@ -114,6 +117,19 @@ def test_logits_are_those_of_the_whole_model_on_every_image_of_a_role(
     logits = model_logits(session.material, model, "beta", role)
     assert not logits.requires_grad
     torch.testing.assert_close(logits, model.logits(batch, "beta"), rtol=0, atol=1e-5)
+
+
+def test_a_routed_models_logits_are_those_of_the_whole_model(session: Session) -> None:
+    model = learned_by(session, config_of(ROUTED, "bd_merging")).model
+    images = session.material.task("beta").report.images
+    batch = images.batch(np.arange(len(images)), session.material.config.preprocess)
+    logits = model_logits(session.material, model, "beta", "report")
+    torch.testing.assert_close(logits, model.logits(batch, "beta"), rtol=0, atol=1e-5)
+
+
+def test_no_stage_follows_a_routed_model(session: Session) -> None:
+    with pytest.raises(ConfigError, match=r"surgery follows a method whose model is routed"):
+        learned_by(session, config_of({**ROUTED, **SURGERY}, "bd_merging", "surgery"))
 
 
 def test_features_of_many_images_come_in_their_order(session: Session, model: MergedModel) -> None:

@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from distmerge.evaluation import MEAN, clean_metrics, select_metrics
+from distmerge.evaluation import (
+    MEAN,
+    clean_metrics,
+    corrupted_metrics,
+    select_metrics,
+    unseen_metrics,
+)
 from distmerge.results import Metric
 
 # alpha: right on 1 of 2, agrees on 2 of 2; beta: right on 3 of 4, agrees on 2 of 4.
@@ -91,3 +97,24 @@ def test_tasks_come_in_order_and_the_mean_last() -> None:
     backward = (dict(reversed(by_task.items())) for by_task in (LOGITS, LABELS))
     metrics = clean_metrics(*backward)
     assert [m.task for m in metrics] == ["beta", "alpha", MEAN] * 2
+
+
+def test_corrupted_metrics_are_clean_ones_with_their_level_and_one_row_per_corruption() -> None:
+    logits = {"a": torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])}
+    labels = {"a": torch.tensor([0, 1, 1])}
+    names = {"a": ["contrast", "contrast", "spatter"]}
+    rows = corrupted_metrics("L2", logits, labels, names)
+    assert {(row.suite, row.level) for row in rows} == {("corrupted", "L2")}
+    plain = {row.metric: row.value for row in rows if row.task == "a"}
+    assert plain["accuracy"] == pytest.approx(2 / 3)
+    by_corruption = {row.corruption: row for row in rows if row.corruption}
+    assert by_corruption["contrast"].value == 1.0
+    assert by_corruption["spatter"].value == 0.0
+    assert by_corruption["spatter"].severity == 2
+
+
+def test_unseen_metrics_are_clean_ones_of_their_own_suite() -> None:
+    logits, labels = {"z": torch.tensor([[1.0, 0.0]])}, {"z": torch.tensor([0])}
+    rows = unseen_metrics(logits, labels)
+    assert {row.suite for row in rows} == {"unseen"}
+    assert [row[1:] for row in rows] == [row[1:] for row in clean_metrics(logits, labels)]

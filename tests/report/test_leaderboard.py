@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from distmerge.errors import ResultsError
-from distmerge.report import leaderboard, task_columns
+from distmerge.report import leaderboard, suite_columns, task_columns
+from distmerge.results import Metric
 from tests.report.leaderboards import INDIVIDUAL, PRETRAINED, STUDY, by_entropy, failed, rows, run
 from tests.results.records import RECORD
 
@@ -191,3 +192,15 @@ def test_importing_the_report_loads_neither_torch_nor_ray() -> None:
     code = "import sys, distmerge.report; print(sorted({'torch', 'ray'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_levels_and_unseen_tasks_have_columns_of_their_own(tmp_path: Path) -> None:
+    found = run("a", "learner", 0.5, 0.5)
+    extra = (
+        Metric("corrupted", "mean", "accuracy", 0.4, level="L1"),
+        Metric("corrupted", "mean", "accuracy", 0.1, "contrast", 1, "L1"),
+        Metric("unseen", "mean", "accuracy", 0.3),
+    )
+    table = leaderboard(rows(tmp_path, replace(found, metrics=(*found.metrics, *extra))), STUDY)
+    assert suite_columns(table) == {"L1": "mean.L1", "unseen": "mean.unseen"}
+    assert table[["accuracy", "mean.L1", "mean.unseen"]].to_numpy().tolist() == [[0.5, 0.4, 0.3]]

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from distmerge.spec import Choice, IntUniform, LogUniform, Uniform
+from distmerge.spec import Choice, Distribution, IntUniform, LogUniform, Uniform, described
 from distmerge.spec.hyper import parse_setting
 from tests.spec.hypers import Fixer, Learner
 
@@ -78,3 +78,16 @@ def test_a_range_is_refused_exactly_when_it_is_empty(low: float, high: float) ->
 def test_a_malformed_range_says_what_was_expected(setting: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_setting(setting)
+
+
+@pytest.mark.parametrize(
+    ("range_", "words"),
+    [
+        (Uniform(0.1, 0.5), "0.1 to 0.5"),
+        (IntUniform(1, 8), "1 to 8"),
+        (LogUniform(1e-4, 1e-2), "0.0001 to 0.01, logarithmic"),
+        (Choice((4, "a")), "one of 4, a"),
+    ],
+)
+def test_a_range_has_words(range_: Distribution, words: str) -> None:
+    assert described(range_) == words

@@ -114,7 +114,7 @@ def test_a_wrong_override_is_named(tmp_path: Path, override: str, message: str) 
         ({"images": {"adapt": 0}}, "images.adapt: Input should be greater than 0, got 0"),
         (
             {"models": {"zoo": "huge"}},
-            r"yaml:\n  - models.zoo: Input should be 'tiny', got 'huge'$",
+            r"yaml:\n  - models.zoo: Input should be 'tiny', 'mini' or 'mini12', got 'huge'$",
         ),
         ({"models": {"base": "b", "tasks": []}}, "models.tower: required, not given"),
         ({"ray": {"actor": 2}}, r"yaml:\n  - ray.actor: unknown key; did you mean 'actors'\?$"),

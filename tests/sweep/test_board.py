@@ -3,6 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
+from distmerge.coordinator import Progress
 from distmerge.methods import HYPERS
 from distmerge.spec import Pipeline, run_config
 from distmerge.sweep.board import Board, Ended
@@ -53,3 +54,11 @@ def test_the_board_counts_failures_and_estimates_the_rest() -> None:
     board.ended(suggestion("two"), BAD)
     assert board.failed == 1
     assert board.eta_s() == pytest.approx(0.0, abs=5.0)
+
+
+def test_a_terminal_shows_the_steps_of_the_only_run() -> None:
+    output = io.StringIO()
+    with Board(Console(file=output, force_terminal=True, width=120), total=1) as board:
+        board.started(suggestion("one"))
+        board.stepped(Progress("coefficients", 20, 40, 0.5))
+    assert "coefficients: step 20/40" in output.getvalue()

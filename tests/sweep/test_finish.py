@@ -58,3 +58,26 @@ def test_corrections_lie_beside_the_tower_they_correct(world: ModelFiles, tmp_pa
     shapes = {name: tuple(t.shape) for name, t in load_file(result.best.corrections).items()}
     assert shapes["alpha.down"] == (4, 8)
     assert shapes["gamma.up"] == (8, 4)
+
+
+def test_a_router_lies_beside_the_base_that_it_adds_to(world: ModelFiles, tmp_path: Path) -> None:
+    settings = {"bd_merging.steps": 2, "bd_merging.hidden": 8}
+    result = swept(world, tmp_path, "bd_merging", **settings)
+    assert result.best is not None
+    assert result.best.router is not None
+    vectors = load_vectors(source_of(world), Tower(TOWER))
+    assert torch.equal(vectors.layout.flatten(load_file(result.best.tower)), vectors.base)
+    shapes = {name: tuple(t.shape) for name, t in load_file(result.best.router).items()}
+    assert shapes["router.hidden.weight"] == (8, 16)
+    assert shapes["router.beta.weight"] == (1, 8)
+    assert shapes["evidence.gamma.weight"] == (5, 8)
+    with safe_open(result.best.router, framework="pt") as file:
+        assert json.loads(file.metadata()["router_input"]) == "cls"
+        assert json.loads(file.metadata()["distmerge"])["method"] == "bd_merging"
+
+
+def test_tasks_own_tensors_lie_beside_the_tower(world: ModelFiles, tmp_path: Path) -> None:
+    result = swept(world, tmp_path, "tinting", **{"tinting.steps": 2})
+    assert result.best is not None
+    assert result.best.own is not None
+    assert {name.split(".")[0] for name in load_file(result.best.own)} == {"alpha", "beta", "gamma"}

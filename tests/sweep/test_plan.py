@@ -32,7 +32,7 @@ def test_a_plan_of_a_finished_study_has_nothing_to_do(world: ModelFiles, tmp_pat
     run_sweep(study, console())
     lines = list(plan_lines(study))
     assert lines[-1].endswith("runs still to do: 0")
-    assert "features: 0 of 15 roles to compute, the rest is cached" in lines
+    assert "features: 0 of 18 roles to compute, the rest is cached" in lines
 
 
 def test_a_plan_of_a_zoo_that_is_not_built_does_not_build_it(

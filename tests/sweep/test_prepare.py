@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from distmerge.errors import DataError
+from distmerge.errors import ConfigError, DataError
 from distmerge.spec import ModelFiles
 from distmerge.sweep.prepare import device_name, limit_threads, prepare
 from tests.sweep.studies import NUM_RUNS, study_of
@@ -56,3 +56,26 @@ def test_threads_follow_the_cores_asked_for() -> None:
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_unseen_tasks_give_neither_weights_nor_images(world: ModelFiles, tmp_path: Path) -> None:
+    prepared = prepare(study_of(world, tmp_path, unseen=["beta"]), refuse)
+    assert prepared.vectors.tasks == ("alpha", "gamma")
+    assert [task.name for task in prepared.material.tasks] == ["alpha", "gamma"]
+    assert [task.name for task in prepared.material.unseen] == ["beta"]
+    roles = {key.role for key in prepared.digests.keys if key.task == "beta"}
+    assert roles == {"report"}
+
+
+@pytest.mark.parametrize(
+    ("unseen", "problem"),
+    [
+        (["omega"], "no such task: omega; tasks: alpha, beta"),
+        (["alpha", "beta"], "1 tasks are left"),
+    ],
+)
+def test_unseen_tasks_that_do_not_work_out_are_refused(
+    unseen: list[str], problem: str, world: ModelFiles, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        prepare(study_of(world, tmp_path, unseen=unseen), refuse)

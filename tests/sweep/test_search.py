@@ -136,3 +136,31 @@ def test_a_run_that_was_asked_for_is_unfinished_until_it_is_told() -> None:
     assert search.unfinished == 2
     search.tell(suggestion, 0.5)
     assert search.unfinished == 1
+
+
+def test_a_random_search_that_goes_on_does_not_repeat_itself() -> None:
+    before = asked(Search(study(arithmetic(25), sampler="random"), HYPERS, identify, NOTHING))
+    more = Search(study(arithmetic(40), sampler="random"), HYPERS, identify, rows(before))
+    later = asked(more)
+    assert len(before) == 25
+    assert len(later) == 15
+    assert {s.run_id for s in later}.isdisjoint(s.run_id for s in before)
+
+
+def test_a_finite_space_is_used_up_whatever_the_sampler_likes() -> None:
+    values = [0.1 * i for i in range(1, 12)]
+    pipeline = arithmetic(50, scaling={"choice": values})
+    search = Search(study(pipeline), HYPERS, identify, NOTHING)
+    assert search.remaining == 11
+    found = asked(search)
+    assert sorted(float(str(scaling(s))) for s in found) == pytest.approx(values)
+    assert Search(study(pipeline), HYPERS, identify, rows(found)).remaining == 0
+
+
+def test_numbers_that_yaml_reads_as_text_are_known_again() -> None:
+    pipeline = Pipeline(
+        stages=("adamerging",), trials=2, settings={"adamerging.lr": {"choice": ["1e-3", "1e-2"]}}
+    )
+    found = asked(Search(study(pipeline), HYPERS, identify, NOTHING))
+    assert {s.config.values()["adamerging.lr"] for s in found} == {1e-3, 1e-2}
+    assert Search(study(pipeline), HYPERS, identify, rows(found)).remaining == 0

@@ -75,7 +75,7 @@ def test_a_task_actor_killed_while_it_streams_changes_no_row(
     murderer = Murderer()
     run_sweep(study, Console(file=murderer, width=120))
     assert murderer.victim is not None
-    assert "features 15/15" in murderer.getvalue()
+    assert "features 18/18" in murderer.getvalue()
     pd.testing.assert_frame_equal(rows_of(study), serial, rtol=1e-5, atol=1e-6)
 
 
@@ -88,3 +88,20 @@ def test_a_run_that_fails_on_ray_is_a_row_and_the_sweep_goes_on(
     assert result.failed == 1
     assert set(rows[rows["method"] == "adamerging"]["status"]) == {"error"}
     assert set(rows[rows["method"] == "weight_averaging"]["status"]) == {"ok"}
+
+
+def test_corrupted_and_unseen_suites_on_ray_equal_those_of_this_process(
+    world: ModelFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suites = {
+        "pipelines": [{"stages": ["task_arithmetic"]}],
+        "levels": ["L1", "L3"],
+        "unseen": ["beta"],
+    }
+    here = study_of(world, tmp_path / "here", ray=False, **suites)
+    run_sweep(here, console())
+    monkeypatch.setenv("DISTMERGE_CACHE", str(tmp_path / "cache"))
+    there = study_of(world, tmp_path / "there", ray={"timeout_s": 120.0}, **suites)
+    run_sweep(there, console())
+    pd.testing.assert_frame_equal(rows_of(there), rows_of(here), rtol=1e-5, atol=1e-6)
+    assert set(rows_of(here)["suite"]) == {"select", "clean", "corrupted", "unseen"}

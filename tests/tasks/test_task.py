@@ -9,7 +9,15 @@ import pytest
 
 from distmerge.errors import DataError
 from distmerge.spec import ImageCounts, ModelFiles, TaskFiles
-from distmerge.tasks import ROLES, Task, array_digest, load_tasks
+from distmerge.tasks import (
+    ROLES,
+    LabelledImages,
+    Level,
+    Task,
+    array_digest,
+    load_tasks,
+    with_levels,
+)
 from tests.world import NUM_IMAGES
 
 ALL = ImageCounts()
@@ -203,3 +211,64 @@ def test_the_problems_of_several_tasks_are_listed_at_once(files: tuple[TaskFiles
         load(files)
     lines = str(caught.value).splitlines()[1:]
     assert [line.split(",")[0] for line in lines] == ["  - task alpha", "  - task beta"]
+
+
+def test_corrupted_images_are_made_once_and_mapped_again(world: ModelFiles, tmp_path: Path) -> None:
+    task = load_tasks(world.tasks, ImageCounts(), transductive=False)[0]
+    first = with_levels(task, ("L1", "L3"), seed=0, cache=tmp_path)
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    again = with_levels(task, ("L1", "L3"), seed=0, cache=tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == files
+    assert first.roles == ("adapt", "select", "report", "L1", "L3")
+    levels: tuple[Level, ...] = ("L1", "L3")
+    for level in levels:
+        assert first.images(level).digest == again.images(level).digest
+        assert first.images(level).pixels.shape == task.report.images.pixels.shape
+    digests = {first.images(role).digest for role in first.roles}
+    assert len(digests) == 5
+
+
+def test_another_seed_corrupts_otherwise(world: ModelFiles, tmp_path: Path) -> None:
+    task = load_tasks(world.tasks, ImageCounts(), transductive=False)[0]
+    one, other = (with_levels(task, ("L2",), seed=seed, cache=tmp_path) for seed in (0, 1))
+    assert one.images("L2").digest != other.images("L2").digest
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("adapt.images.npy", b"", "cannot read adapt.images.npy"),
+        ("classes.json", b"\xff\xfe[", "cannot read classes.json"),
+    ],
+)
+def test_a_file_that_is_no_such_file_is_named(
+    name: str, content: bytes, problem: str, world: ModelFiles, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(world.tasks[0].data, folder)
+    (folder / name).write_bytes(content)
+    files = world.tasks[0].model_copy(update={"data": folder})
+    with pytest.raises(DataError, match=problem):
+        load_tasks((files,), ALL, transductive=False)
+
+
+def test_an_archive_and_images_without_pixels_are_refused(
+    world: ModelFiles, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(world.tasks[0].data, folder)
+    files = world.tasks[0].model_copy(update={"data": folder})
+    with (folder / "adapt.images.npy").open("wb") as file:
+        np.savez(file, images=np.zeros(3))
+    with pytest.raises(DataError, match="got an archive, expected one array"):
+        load_tasks((files,), ALL, transductive=False)
+    np.save(folder / "adapt.images.npy", np.zeros((40, 0, 0, 3), np.uint8))
+    with pytest.raises(DataError, match=r"got uint8 \(40, 0, 0, 3\)"):
+        load_tasks((files,), ALL, transductive=False)
+
+
+def test_labels_identify_the_split_and_not_its_images(world: ModelFiles) -> None:
+    report = load_tasks(world.tasks, ALL, transductive=False)[0].report
+    relabelled = LabelledImages(report.images, report.labels[::-1].copy())
+    assert relabelled.digest != report.digest
+    assert relabelled.images.digest == report.images.digest

@@ -70,7 +70,8 @@ def test_it_equals_the_oracle(seed: int, aggregate: str, density: float) -> None
     rows = np.round(generator.normal(size=(3, 17)), 1)  # rounding makes ties and zero sums
     selection = Selection(density, aggregate)  # type: ignore[arg-type]  # drawn
     found = selected(bank(torch.from_numpy(rows).float()), selection).vectors.sum(dim=0)
-    expected = ties_rows(np.float32(rows).astype(np.float64), density, aggregate)
+    single = rows.astype(np.float32)
+    expected = ties_rows(single.astype(np.float64), density, aggregate)
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
 
 

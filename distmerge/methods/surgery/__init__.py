@@ -2,23 +2,23 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import PositiveFloat
 
 from distmerge.methods.declaration import Method
-from distmerge.spec import Choice, Hyper, LogUniform
+from distmerge.spec import Choice, Count, Hyper, LogUniform
 
 
 class Surgery(Hyper):
     """Settings of Representation Surgery; the defaults are the paper's."""
 
     role: ClassVar[Literal["merge", "correction"]] = "correction"
-    rank: Annotated[PositiveInt, Choice((4, 8, 16, 32))] = 16
+    rank: Annotated[Count, Choice((4, 8, 16, 32))] = 16
     """Rank of every task's correction."""
     lr: Annotated[PositiveFloat, LogUniform(3e-4, 3e-3)] = 1e-3
     """Adam's learning rate; every task has its own Adam."""
-    steps: PositiveInt = 1000
+    steps: Count = 1000
     """Optimiser steps per task; the paper's 500 iterations of two batches, one step each."""
-    batch_size: PositiveInt = 16
+    batch_size: Count = 16
     """Images per step."""
 
     @property

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat
 
 from distmerge.methods.declaration import Method
-from distmerge.spec import Hyper, LogUniform
+from distmerge.spec import Count, Hyper, LogUniform
 
 
 class Tinting(Hyper):
@@ -25,9 +25,9 @@ class Tinting(Hyper):
     """Adam's learning rate of the tasks' own layers."""
     coefficient_lr: Annotated[NonNegativeFloat, LogUniform(1e-3, 3e-2)] = 1e-2
     """Adam's learning rate of the coefficients; 0 leaves the merge as it starts."""
-    steps: PositiveInt = 500
+    steps: Count = 500
     """Rounds over the tasks."""
-    batch_size: PositiveInt = 32
+    batch_size: Count = 32
     """Images per task and step."""
     grouping: Literal["global", "per_block", "per_tensor"] = "per_tensor"
     """One coefficient per task and: model, block, or tensor."""
@@ -41,7 +41,7 @@ class Tinting(Hyper):
 METHOD = Method(
     name="tinting",
     title="Model Tinting (SyMerge)",
-    paper="Jung et al., Tint Your Models Task-wise, arXiv:2412.19098",
+    paper="Tint Your Models Task-wise, arXiv:2412.19098",
     summary="coefficients and one own layer per task, from the individual models' labels",
     hyper=Tinting,
 )

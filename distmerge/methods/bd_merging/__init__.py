@@ -1,0 +1,136 @@
+"""BD-Merging: an evidential head finds conflicts between images; a router learns to heed them."""
+
+from typing import Annotated, Literal
+
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+
+from distmerge.methods.declaration import Method
+from distmerge.spec import Hyper, LogUniform
+
+
+class BDMerging(Hyper):
+    """Settings of BD-Merging; what the paper leaves open is algorithms.md 3.9, row by row."""
+
+    steps: PositiveInt = 300
+    """Optimiser steps of the evidential head, and again of the router."""
+    lr: Annotated[PositiveFloat, LogUniform(3e-4, 1e-2)] = 1e-3
+    """Adam's learning rate for the router."""
+    head_lr: PositiveFloat = 1e-3
+    """Adam's learning rate for the evidential head."""
+    batch_size: PositiveInt = 16
+    """Images per task and step."""
+    router: Literal["mlp", "none"] = "mlp"
+    """none: coefficients that all images share are trained with the same loss ("w/o router")."""
+    router_input: Literal["cls", "mean", "embed"] = "cls"
+    """What the router reads of the pretrained tower. cls: the class token after the last block, a
+    fact that is streamed anyway; it departs from the paper's token embeddings, of which only the
+    class token is streamed. mean: the mean of all tokens there; embed: the mean of the patch
+    embeddings. Both need one more pass over the adapt images."""
+    router_norm: Literal["standard", "none"] = "standard"
+    """standard: every component of what the router reads has mean 0 and deviation 1 over the adapt
+    images. It departs from the paper, which names no scaling."""
+    hidden: PositiveInt = 256
+    """Hidden units of the router."""
+    grouping: Literal["global", "per_block", "per_tensor"] = "global"
+    """One routing weight per image, task and: model (task level), block, or tensor (layer level).
+    """
+    init: Annotated[float, Field(ge=0, le=1)] = 0.3
+    """Every coefficient's first value with `router: none`."""
+    eta: Annotated[NonNegativeFloat, LogUniform(0.01, 1.0)] = 0.1
+    """Weight of the contrastive loss; 0: entropy alone ("w/o L_Dis")."""
+    temperature: PositiveFloat = 0.1
+    """Divides the cosine similarities in the contrastive loss."""
+    entropy: Literal["plain", "relative"] = "plain"
+    """relative: divided by ln(classes), so that tasks with many classes do not outweigh the rest.
+    """
+    entropy_over: Literal["task", "unified"] = "task"
+    """unified: the entropy is over the classes of all tasks, whatever task an image is from."""
+    kl: Literal["per_class", "full", "misleading"] = "per_class"
+    """The head's pull to no evidence: divided by the number of classes, as it stands, or only on
+    the evidence outside the largest class."""
+    kl_weight: NonNegativeFloat = 0.1
+    """Weight of that pull (the paper's lambda)."""
+    inverse: Literal["clarity", "literal"] = "clarity"
+    """What falls as uncertainty rises: -ln of the contradiction nu, or (literal) nu itself, which
+    by its definition rises."""
+    gamma: NonNegativeFloat = 0.1
+    """Weight of the inverse-correlation loss."""
+    evidence_cap: PositiveFloat = 10.0
+    """Largest logarithm of a class's evidence."""
+    median_uncertainty: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Uncertainty of the median adapt image before the head is trained."""
+    aliases: str = ""
+    """Classes of several tasks that are one in the unified label space, by number:
+    "mnist.0=svhn.0, mnist.1=svhn.1". Without any, every (task, class) pair is a class."""
+    train_head: Literal["first", "both"] = "first"
+    """both: the evidential head goes on learning beside the router."""
+    sharp: Literal["softplus", "sigmoid", "one", "literal"] = "softplus"
+    """The first factor of the discrepancy, by the largest probability p: -ln p over ln(classes),
+    1 - p, 1 (no factor), or (literal) ln((1 - p) / p), which turns the order round where p > 1/2.
+    """
+    sharp_self: bool = True
+    """Whether an image counts as its own neighbour in that factor."""
+    div: bool = True
+    """Whether the second factor, the spread among neighbours, is used ("w/o Div": false)."""
+    symmetric: bool = False
+    """Whether a pair's discrepancy is the mean of both directions instead of the anchor's."""
+    split: Literal["discrepancy", "radius"] = "discrepancy"
+    """What parts images to pull from images to push: the discrepancy of neighbours, or
+    ("w/o ADS") whether they are neighbours at all."""
+    feature_space: Literal["pretrained", "merged"] = "pretrained"
+    """Whose features say which images are neighbours."""
+    pool: Literal["batch", "bank"] = "batch"
+    """Where neighbours are looked for: the step's images of all tasks, or all adapt images. Pairs
+    to pull and push are of the step either way."""
+    radius: NonNegativeFloat = 0.0
+    """Cosine distance up to which images are neighbours; 0: `radius_quantile` decides."""
+    radius_quantile: Annotated[float, Field(ge=0, le=1)] = 0.25
+    """Share of the pool's distances that are within the radius."""
+    min_neighbours: PositiveInt = 4
+    """The nearest images are neighbours, however far away."""
+    eps_quantile: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of the neighbours that are pulled; the rest is pushed."""
+    eps_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """How much of the last step's threshold between them is kept."""
+    budget_mb: NonNegativeInt = 0
+    """Memory for rows of weight matrices that are made for single images. 0: 4 on a CPU, so that
+    they stay in its cache, and 512 on a GPU."""
+    recompute: bool = False
+    """Whether blocks run a second time in the backward pass instead of keeping their activations.
+    """
+    keep: Literal["last", "best"] = "last"
+    """best: keep the checked step at which routed and individual models agree most on adapt images.
+    """
+    check_every: PositiveInt = 10
+    """Steps between checks; used by `keep: best`."""
+    check_images: PositiveInt = 64
+    """Adapt images per task and check."""
+
+    @model_validator(mode="after")
+    def _the_bank_stands_still(self) -> "BDMerging":
+        if self.pool == "bank" and self.feature_space == "merged":
+            raise ValueError(
+                "pool bank needs feature_space pretrained: merged features move at every step"
+            )
+        return self
+
+    @property
+    def images_per_step(self) -> int:
+        """How many adapt images of every task one optimiser step draws."""
+        return self.batch_size
+
+
+METHOD = Method(
+    name="bd_merging",
+    title="BD-Merging",
+    paper="BD-Merging, arXiv:2603.03920",
+    summary="theta(x) = theta0 + sum_k w_k(x) * tau_k, w trained on entropy and found conflicts",
+    hyper=BDMerging,
+)

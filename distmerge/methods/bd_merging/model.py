@@ -1,0 +1,167 @@
+"""The routed model: every image is answered by a merge of its own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from distmerge.methods.bd_merging.evidence import EvidentialHead, uncertainty
+from distmerge.methods.bd_merging.router import Router
+from distmerge.methods.contract import MergedModel
+from distmerge.models import Head, RoutedWeights, Tower, mean_tokens, routed_features
+from distmerge.taskvectors import Grouping, TaskVectors, merge_groups
+
+RouterInput = Literal["cls", "mean", "embed"]
+_CPU_MB, _GPU_MB = 4, 512  # what fits into a core's cache; what keeps a GPU busy
+
+
+@dataclass(frozen=True)
+class RoutedModel:
+    """``theta(x) = theta0 + sum_k w_k(x) tau_k``; no answer but the logits' head knows the task.
+
+    The routing is read off the pretrained tower's tokens of the image.
+    """
+
+    tower: Tower
+    vectors: TaskVectors
+    heads: Mapping[str, Head]
+    grouping: Grouping
+    router: Router
+    evidence: EvidentialHead
+    router_input: RouterInput
+    budget_mb: int
+
+    def features(
+        self, images: Float[Tensor, "image channel height width"]
+    ) -> Float[Tensor, "image feature"]:
+        """Give the features under each image's own weights, not normalised."""
+        with torch.inference_mode():
+            images = images.to(self.vectors.base.device)
+            return routed_features(
+                self.tower.config,
+                routed_weights(self.vectors, self.grouping),
+                self.router(self._tokens(images)),
+                images,
+                budget_bytes=budget_bytes(self.budget_mb, images.device),
+            )
+
+    def logits(
+        self, images: Float[Tensor, "image channel height width"], task: str
+    ) -> Float[Tensor, "image class"]:
+        """Give the logits over the classes of ``task``."""
+        with torch.inference_mode():
+            return self.heads[task](self.features(images))
+
+    def routing(
+        self, images: Float[Tensor, "image channel height width"]
+    ) -> Float[Tensor, "image task"]:
+        """Give how much of each task's vector an image gets, the mean over groups."""
+        with torch.inference_mode():
+            tokens = self._tokens(images.to(self.vectors.base.device))
+            return self.router(tokens).mean(dim=2)
+
+    def uncertainty(
+        self, images: Float[Tensor, "image channel height width"]
+    ) -> Float[Tensor, " image"]:
+        """Give the evidential head's u, from 0 to 1."""
+        with torch.inference_mode():
+            images = images.to(self.vectors.base.device)
+            base = self.vectors.layout.unflatten(self.vectors.base)
+            return uncertainty(self.evidence.alpha(self.tower.features(base, images)))
+
+    def state(self) -> dict[str, Tensor]:
+        """Give everything that was learned, a task's rows under its name."""
+        tensors = {
+            "router.center": self.router.center,
+            "router.scale": self.router.scale,
+            "router.hidden.weight": self.router.hidden,
+            "router.hidden.bias": self.router.hidden_bias,
+            "evidence.offset": torch.tensor(self.evidence.offset, dtype=torch.float64),
+            "evidence.cap": torch.tensor(self.evidence.cap, dtype=torch.float64),
+        }
+        rows = self.evidence.weight.split(self.evidence.sizes)
+        for number, task in enumerate(self.vectors.tasks):
+            tensors[f"router.{task}.weight"] = self.router.out[number]
+            tensors[f"router.{task}.bias"] = self.router.out_bias[number]
+            tensors[f"evidence.{task}.weight"] = rows[number]
+        return {name: tensor.detach() for name, tensor in tensors.items()}
+
+    def settings(self) -> dict[str, object]:
+        """Give what else decides the answers."""
+        return {
+            "router_input": self.router_input,
+            "grouping": self.grouping,
+            "aliases": self.evidence.aliases,
+        }
+
+    def _tokens(
+        self, images: Float[Tensor, "image channel height width"]
+    ) -> Float[Tensor, "image width"]:
+        return router_tokens(self.tower, self.vectors, images, self.router_input)
+
+
+def restored_model(
+    base: MergedModel, state: Mapping[str, Tensor], settings: Mapping[str, Any], budget_mb: int
+) -> RoutedModel:
+    """Give the model that once gave ``state()`` and ``settings()``; tower and heads are ``base``'s.
+
+    Raises:
+        ConfigError: an alias names a class that is not there.
+    """
+    tasks, device = base.vectors.tasks, base.vectors.base.device
+    named = {name: tensor.to(device) for name, tensor in state.items()}
+    router = Router(
+        named["router.center"],
+        named["router.scale"],
+        named["router.hidden.weight"],
+        named["router.hidden.bias"],
+        torch.stack([named[f"router.{task}.weight"] for task in tasks]),
+        torch.stack([named[f"router.{task}.bias"] for task in tasks]),
+    )
+    heads = {task: base.heads[task] for task in tasks}
+    evidence = replace(
+        EvidentialHead.of(heads, settings["aliases"], named["evidence.cap"].item()),
+        weight=torch.cat([named[f"evidence.{task}.weight"] for task in tasks]),
+        offset=named["evidence.offset"].item(),
+    )
+    return RoutedModel(
+        base.tower,
+        base.vectors,
+        base.heads,
+        settings["grouping"],
+        router,
+        evidence,
+        settings["router_input"],
+        budget_mb,
+    )
+
+
+def budget_bytes(budget_mb: int, device: torch.device) -> int:
+    """Give the memory for matrices of single images; what 0 stands for depends on the device."""
+    return (budget_mb or (_CPU_MB if device.type == "cpu" else _GPU_MB)) << 20
+
+
+def routed_weights(vectors: TaskVectors, grouping: Grouping) -> RoutedWeights:
+    """Give base and task vectors by name, and the group of every tensor; views, not copies."""
+    groups = merge_groups(vectors.layout, grouping)
+    segments = vectors.layout.segments
+    stacked = {s.name: vectors.vectors[:, s.start : s.stop].unflatten(1, s.shape) for s in segments}
+    numbers = {s.name: group for s, group in zip(segments, groups.index.tolist(), strict=True)}
+    return RoutedWeights(vectors.layout.unflatten(vectors.base), stacked, numbers)
+
+
+def router_tokens(
+    tower: Tower,
+    vectors: TaskVectors,
+    images: Float[Tensor, "image channel height width"],
+    kind: RouterInput,
+) -> Float[Tensor, "image width"]:
+    """Give what the router reads: one vector per image, from the pretrained tower."""
+    base = vectors.layout.unflatten(vectors.base)
+    if kind == "cls":
+        return tower.encode(base, images).layers[:, -1]
+    after: Literal["stem", "blocks"] = "blocks" if kind == "mean" else "stem"
+    return mean_tokens(tower.config, base, images, after=after)

@@ -1,0 +1,76 @@
+"""The adapt images of all tasks side by side, with what the pretrained tower says about them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from distmerge.methods.bd_merging.model import RouterInput, router_tokens
+from distmerge.methods.contract import PRETRAINED, MergedModel, Scope
+from distmerge.spec import Preprocess
+from distmerge.tasks import Images, batch_indices
+
+_BATCH = 128  # images per forward without gradients
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One step's images, the same number of every task, tasks in order."""
+
+    images: Float[Tensor, "image 3 size size"]
+    places: Int64[Tensor, " image"]
+    """Where they stand in the pool."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Images by task, and by place: pretrained features, not normalised, and router tokens."""
+
+    images: Mapping[str, Images]
+    preprocess: Preprocess
+    features: Float[Tensor, "image feature"]
+    tokens: Float[Tensor, "image width"]
+
+    def draw(self, seed: int, step: int, size: int) -> Drawn:
+        """Give the ``size`` images of every task that a step's address stands for."""
+        indices = self._indices(seed, step, size)
+        batches = [images.batch(indices[t], self.preprocess) for t, images in self.images.items()]
+        places = self.places(seed, step, size)
+        return Drawn(torch.cat(batches).to(places.device), places)
+
+    def places(self, seed: int, step: int, size: int) -> Int64[Tensor, " image"]:
+        """Give where a step's images stand in the pool."""
+        ends = accumulate(len(images) for images in self.images.values())
+        starts = [end - len(images) for end, images in zip(ends, self.images.values(), strict=True)]
+        indices = self._indices(seed, step, size).values()
+        placed = [start + chosen for start, chosen in zip(starts, indices, strict=True)]
+        return torch.from_numpy(np.concatenate(placed)).to(self.features.device)
+
+    def _indices(self, seed: int, step: int, size: int) -> dict[str, Int64[np.ndarray, " batch"]]:
+        return {
+            task: batch_indices(seed, task, step, size=size, available=len(images))
+            for task, images in self.images.items()
+        }
+
+
+def adapt_pool(model: MergedModel, scope: Scope, router_input: RouterInput) -> Pool:
+    """Give all adapt images with facts from the bank; only other router inputs are computed."""
+    images = {task: scope.adapt[task] for task in model.vectors.tasks}
+    facts = [scope.models.facts(PRETRAINED, task, "adapt") for task in images]
+    device = model.vectors.base.device
+    features = torch.cat([fact.features for fact in facts]).to(device)
+    preprocess = model.tower.config.preprocess
+    if router_input == "cls":
+        tokens = torch.cat([fact.layers[:, -1] for fact in facts]).to(device)
+        return Pool(images, preprocess, features, tokens)
+    parts = []
+    for some in images.values():
+        for chunk in np.split(np.arange(len(some)), range(_BATCH, len(some), _BATCH)):
+            batch = some.batch(chunk, preprocess).to(device)
+            with torch.no_grad():
+                parts.append(router_tokens(model.tower, model.vectors, batch, router_input))
+    return Pool(images, preprocess, features, torch.cat(parts))

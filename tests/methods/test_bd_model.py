@@ -1,0 +1,167 @@
+"""The routed model of BD-Merging: what it answers, where it starts, how it is kept."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from distmerge.coordinator import LocalModels, recipe_bytes, router_bytes
+from distmerge.methods.bd_merging import BDMerging
+from distmerge.methods.bd_merging.model import (
+    RoutedModel,
+    restored_model,
+)
+from distmerge.methods.bd_merging.router import Router, initial_router, standardised
+from distmerge.methods.contract import (
+    Model,
+    Routed,
+)
+from distmerge.run import Session
+from distmerge.spec import ModelFiles, Value
+from distmerge.taskvectors import TaskVectors
+from tests.coordinator.sessions import (
+    config_of,
+    learned_by,
+    session_of,
+    with_vectors,
+)
+from tests.methods.bd import base_of, batch_of, planned, routed
+
+
+@pytest.fixture(scope="module")
+def session(world: ModelFiles) -> Session:
+    return session_of(world)
+
+
+@pytest.fixture(scope="module")
+def trained(session: Session) -> RoutedModel:
+    return routed(session, {"steps": 100, "batch_size": 16, "lr": 0.003, "router_input": "mean"})
+
+
+def test_features_routing_and_uncertainty_take_no_task(
+    session: Session, trained: RoutedModel
+) -> None:
+    images = batch_of(session)
+    assert isinstance(trained, Routed)
+    assert trained.features(images).shape == (12, 8)
+    routing = trained.routing(images)
+    torch.testing.assert_close(routing.sum(dim=1), torch.ones(12))
+    uncertain = trained.uncertainty(images)
+    assert ((uncertain > 0) & (uncertain <= 1)).all()
+
+
+def test_one_merged_tower_is_no_routed_model(session: Session) -> None:
+    assert isinstance(base_of(session), Model)
+    assert not isinstance(base_of(session), Routed)
+
+
+def test_the_task_decides_about_the_head_alone(session: Session, trained: RoutedModel) -> None:
+    images = batch_of(session)
+    expected = session.material.heads["beta"](trained.features(images))
+    assert torch.equal(trained.logits(images, "beta"), expected)
+
+
+def test_an_images_answer_does_not_depend_on_its_batch(
+    session: Session, trained: RoutedModel
+) -> None:
+    images = torch.cat([batch_of(session, task, 4) for task in session.vectors.tasks])
+    alone = torch.cat([trained.features(image[None]) for image in images])
+    torch.testing.assert_close(trained.features(images), alone, rtol=0, atol=1e-5)
+
+
+def test_a_router_starts_near_the_weight_average(session: Session) -> None:
+    model = planned(session, BDMerging()).result()
+    average = learned_by(session, config_of({}, "weight_averaging")).model
+    images = batch_of(session)
+    assert isinstance(model, RoutedModel)
+    torch.testing.assert_close(model.routing(images), torch.full((12, 3), 1 / 3), rtol=0, atol=0.05)
+    torch.testing.assert_close(
+        model.logits(images, "alpha"), average.logits(images, "alpha"), rtol=0, atol=0.5
+    )
+
+
+def vectors_with(session: Session, vectors: Tensor) -> TaskVectors:
+    return replace(session.vectors, vectors=vectors)
+
+
+def test_task_vectors_of_zero_give_the_base(session: Session) -> None:
+    nothing = torch.zeros_like(session.vectors.vectors)
+    model = routed(with_vectors(session, vectors_with(session, nothing)), {})
+    images = batch_of(session)
+    expected = base_of(session).tower_features(images, "alpha")
+    torch.testing.assert_close(model.features(images), expected, rtol=0, atol=1e-5)
+
+
+def test_equal_models_are_merged_into_themselves(session: Session) -> None:
+    row = session.vectors.vectors[:1]
+    model = routed(with_vectors(session, vectors_with(session, row.repeat(3, 1))), {})
+    images = batch_of(session)
+    weights = session.vectors.layout.unflatten(session.vectors.base + row[0])
+    expected = session.material.tower.features(weights, images)
+    torch.testing.assert_close(model.features(images), expected, rtol=0, atol=1e-5)
+
+
+def test_a_single_task_is_its_own_model(session: Session) -> None:
+    material = replace(session.material, tasks=session.material.tasks[:1])
+    vectors = replace(session.vectors, tasks=("alpha",), vectors=session.vectors.vectors[:1])
+    assert isinstance(session.models, LocalModels)
+    models = replace(session.models, material=material)
+    alone = replace(session, material=material, vectors=vectors, models=models)
+    model = routed(alone, {})
+    weights = vectors.layout.unflatten(vectors.base + vectors.vectors[0])
+    expected = material.tower.features(weights, batch_of(session))
+    torch.testing.assert_close(model.features(batch_of(session)), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"grouping": "per_block", "router_input": "mean", "aliases": "alpha.0=beta.1"}]
+)
+def test_a_recipe_gives_the_model_back(session: Session, values: dict[str, Value]) -> None:
+    model = routed(session, values)
+    content = router_bytes(recipe_bytes(model), {"run_id": "0123"})
+    assert content is not None
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
+    settings = {name: json.loads(header[name]) for name in model.settings()}
+    state = safetensors.torch.load(content)
+    again = restored_model(base_of(session), state, settings, budget_mb=512)
+    images = batch_of(session)
+    assert header["run_id"] == "0123"
+    assert torch.equal(again.features(images), model.features(images))
+    assert torch.equal(again.uncertainty(images), model.uncertainty(images))
+
+
+def test_a_standardised_router_reads_components_of_mean_zero_and_deviation_one() -> None:
+    tokens = 50 + 3 * torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
+    tokens[:, 2] = 7
+    plain = initial_router(("alpha", "beta"), 3, 6, 8, seed=0)
+    router = standardised(plain, tokens)
+    clear = (tokens - tokens.mean(dim=0)) / tokens.std(dim=0, correction=0).clamp(min=1e-6)
+    torch.testing.assert_close(router(tokens), plain(clear), rtol=0, atol=1e-6)
+
+
+def test_a_router_gives_shares_of_the_tasks_per_group() -> None:
+    tokens = torch.randn(5, 6, generator=torch.Generator().manual_seed(0))
+    router = initial_router(("alpha", "beta"), 3, 6, 8, seed=0)
+    shares = router(tokens)
+    torch.testing.assert_close(shares.sum(dim=1), torch.ones(5, 3))
+    torch.testing.assert_close(shares, torch.full((5, 2, 3), 0.5), rtol=0, atol=0.05)
+
+
+def test_a_tasks_rows_of_the_router_depend_on_its_name_alone() -> None:
+    one = initial_router(("alpha", "beta"), 3, 6, 8, seed=0)
+    other = initial_router(("gamma", "beta", "alpha"), 3, 6, 8, seed=0)
+    assert torch.equal(one.out, other.out[[2, 1]])
+    assert torch.equal(one.hidden, other.hidden)
+
+
+def test_a_frozen_router_keeps_its_values() -> None:
+    router = initial_router(("alpha", "beta"), 1, 6, 8, seed=0).learning(torch.device("cpu"))
+    frozen = router.frozen()
+    with torch.no_grad():
+        router.out.add_(1)
+    assert isinstance(frozen, Router)
+    assert not torch.equal(frozen.out, router.out)
+    assert not any(tensor.requires_grad for tensor in frozen.parameters)
