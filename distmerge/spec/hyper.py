@@ -75,6 +75,11 @@ class Hyper(BaseModel):
         """How many adapt images of every task one optimiser step draws."""
         return 0
 
+    @property
+    def correctable(self) -> bool:
+        """Whether a correction may follow: whether the method gives one tower for all images."""
+        return True
+
     @classmethod
     def search_space(cls) -> dict[str, Distribution]:
         """Give the distribution of every field that declares one."""

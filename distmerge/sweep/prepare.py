@@ -60,10 +60,12 @@ def prepare(study: Study, report: Report) -> Prepared:
 
     Raises:
         CheckpointError: a checkpoint or head does not fit.
-        ConfigError: an unseen task is unknown, or too few are left to merge.
+        ConfigError: an unseen task is unknown, too few are left to merge, or a correction follows
+            a router.
         DataError: a task's images or labels do not fit, or are fewer than a method's batch.
         ZooError: the built-in zoo cannot be built.
     """
+    _check_corrections(study)
     source = Source(
         _files(study, report),
         study.images,
@@ -138,6 +140,19 @@ def _largest(pipeline: Pipeline) -> dict[str, Value]:
         elif isinstance(range_, Choice) and all(isinstance(v, int) for v in range_.values):
             highest[key] = max(v for v in range_.values if isinstance(v, int))
     return highest
+
+
+def _check_corrections(study: Study) -> None:
+    problems = []
+    for i, pipeline in enumerate(study.pipelines):
+        first, *corrections = run_config(pipeline, {}, study.seed, HYPERS).stages
+        if corrections and not first.hyper.correctable:
+            problems.append(
+                f"pipelines.{i}: {corrections[0].method} cannot follow {first.method}, whose "
+                f"router gives every image a tower of its own; set {first.method}.router: none"
+            )
+    if problems:
+        raise ConfigError(problem_list("stages that do not fit", problems))
 
 
 def _check_unseen(study: Study, source: Source) -> None:

@@ -79,3 +79,11 @@ def test_unseen_tasks_that_do_not_work_out_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=problem):
         prepare(study_of(world, tmp_path, unseen=unseen), refuse)
+
+
+def test_a_correction_cannot_follow_a_router(world: ModelFiles, tmp_path: Path) -> None:
+    stages = ["bd_merging", "surgery"]
+    with pytest.raises(ConfigError, match=r"pipelines.0: surgery cannot follow bd_merging"):
+        prepare(study_of(world, tmp_path, pipelines=[{"stages": stages}]), refuse)
+    static = {"stages": stages, "settings": {"bd_merging.router": "none"}}
+    assert prepare(study_of(world, tmp_path, pipelines=[static]), refuse).search.remaining == 1

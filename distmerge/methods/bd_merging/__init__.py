@@ -122,6 +122,11 @@ class BDMerging(Hyper):
         return self
 
     @property
+    def correctable(self) -> bool:
+        """Whether a correction may follow: whether the method gives one tower for all images."""
+        return self.router == "none"
+
+    @property
     def images_per_step(self) -> int:
         """How many adapt images of every task one optimiser step draws."""
         return self.batch_size
