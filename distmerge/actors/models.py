@@ -7,7 +7,7 @@ import torch
 
 from distmerge.actors.features import FeatureBank
 from distmerge.actors.pool import Member, answer
-from distmerge.coordinator import MergePoint, drawn_teachers
+from distmerge.coordinator import MergePoint, drawn_teachers, facts_of
 from distmerge.methods.contract import Draw, Facts, Gradient, Point
 from distmerge.methods.losses import BatchLoss
 from distmerge.tasks import Role
@@ -24,7 +24,7 @@ class RayModels:
 
     def facts(self, model: str, task: str, role: Role) -> Facts:
         """Give what ``model`` says about a task's images."""
-        return next(self.bank[key] for key in self.bank if key[:3] == (model, task, role))
+        return facts_of(self.bank, model, task, role)
 
     def gradient(self, point: Point, draw: Draw, loss: BatchLoss) -> Gradient:
         """Give the sums over actors, each of which handles the tasks that it pins.

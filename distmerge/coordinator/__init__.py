@@ -5,6 +5,7 @@ from distmerge.coordinator.features import (
     FeatureBlock,
     FeatureKey,
     FeatureStore,
+    facts_of,
 )
 from distmerge.coordinator.local import LocalModels, local_features
 from distmerge.coordinator.optimise import Progress, optimise
@@ -54,6 +55,7 @@ __all__ = [
     "checked_device",
     "correction_bytes",
     "drawn_teachers",
+    "facts_of",
     "load_material",
     "load_vectors",
     "local_features",

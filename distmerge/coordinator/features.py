@@ -14,7 +14,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from distmerge.errors import DataError
-from distmerge.methods.contract import PRETRAINED
+from distmerge.methods.contract import PRETRAINED, Facts
 from distmerge.spec import digest
 from distmerge.tasks import Role
 
@@ -88,6 +88,11 @@ def feature_keys(
         for (task, role), content in images.items()
         for model in (task, PRETRAINED)
     )
+
+
+def facts_of(bank: Mapping[FeatureKey, Facts], model: str, task: str, role: Role) -> Facts:
+    """Give what ``model`` says about a task's images; of a lazy bank only this entry is read."""
+    return bank[next(key for key in bank if key[:3] == (model, task, role))]
 
 
 class FeatureStore:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from distmerge.coordinator.features import BlockFacts, FeatureKey, FeatureStore
+from distmerge.coordinator.features import BlockFacts, FeatureKey, FeatureStore, facts_of
 from distmerge.coordinator.worker import TaskWorker, drawn_teachers, point_gradient
 from distmerge.coordinator.world import Material, Source
 from distmerge.methods.contract import Draw, Facts, Gradient, Point
@@ -20,8 +20,7 @@ class LocalModels:
 
     def facts(self, model: str, task: str, role: Role) -> Facts:
         """Give what ``model`` says about a task's images."""
-        wanted = (model, task, role)
-        return next(facts for key, facts in self.bank.items() if key[:3] == wanted)
+        return facts_of(self.bank, model, task, role)
 
     def gradient(self, point: Point, draw: Draw, loss: BatchLoss) -> Gradient:
         """Give the adapt loss of the merged model, summed over tasks in order, and its gradient."""

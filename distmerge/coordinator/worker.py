@@ -191,9 +191,9 @@ def drawn_teachers(
     """Give what each task's individual model says about the images that ``draw`` addresses."""
     teachers = {}
     for name in tasks:
-        confidence = facts(name).confidence
-        index = torch.from_numpy(_indices(name, draw, len(confidence)))
-        teachers[name] = Teacher(facts(name).logits[index].argmax(dim=1), confidence[index])
+        known = facts(name)
+        index = torch.from_numpy(_indices(name, draw, len(known.confidence)))
+        teachers[name] = Teacher(known.logits[index].argmax(dim=1), known.confidence[index])
     return teachers
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from distmerge.coordinator import BlockFacts, FeatureBlock, FeatureKey, FeatureStore
+from distmerge.coordinator import BlockFacts, FeatureBlock, FeatureKey, FeatureStore, facts_of
 from distmerge.coordinator.features import block_ranges, feature_keys
 from distmerge.errors import DataError
 from distmerge.methods.contract import PRETRAINED, Facts
@@ -151,3 +151,25 @@ def test_facts_join_their_blocks_in_order() -> None:
 )
 def test_blocks_cover_every_image_once(images: int, block: int, ranges: list[range]) -> None:
     assert list(block_ranges(images, block)) == ranges
+
+
+class Lazy(dict[FeatureKey, BlockFacts]):
+    """A bank that remembers which entries were read."""
+
+    def __init__(self, entries: dict[FeatureKey, BlockFacts]) -> None:
+        super().__init__(entries)
+        self.read: list[FeatureKey] = []
+
+    def __getitem__(self, key: FeatureKey) -> BlockFacts:
+        self.read.append(key)
+        return super().__getitem__(key)
+
+
+def test_of_a_lazy_bank_only_the_wanted_entry_is_read() -> None:
+    keys = feature_keys("tower", MODELS, HEADS, IMAGES)
+    bank = Lazy({key: BlockFacts([block_of(3)]) for key in keys})
+    model, task, role, _ = keys[-1]
+    assert facts_of(bank, model, task, role) is dict.__getitem__(bank, keys[-1])
+    # The run-time type check of the tests looks at a mapping's first entry.
+    assert set(bank.read) <= {keys[0], keys[-1]}
+    assert len(keys) == 12
