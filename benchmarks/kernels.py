@@ -1,14 +1,11 @@
 """Merge and contraction against memory bandwidth: both should read the bank once."""
 
-import time
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 
+from benchmarks.clock import median
 from distmerge.taskvectors import Layout, TaskVectors, contract, merge
-
-_REPEATS = 5
 
 
 class Result(NamedTuple):
@@ -47,8 +44,8 @@ def measure(num_tasks: int = 8, num_parameters: int = 20_000_000) -> list[Result
     limit = read / _bandwidth()
     gradient = vectors.base
     return [
-        Result("merge", _median(lambda: merge(vectors, coefficients)), limit),
-        Result("contract", _median(lambda: contract(vectors, gradient)), limit),
+        Result("merge", median(lambda: merge(vectors, coefficients)), limit),
+        Result("contract", median(lambda: contract(vectors, gradient)), limit),
     ]
 
 
@@ -63,14 +60,4 @@ def _bandwidth() -> float:
     """Give bytes per second that one pass reads, from a large copy (which also writes)."""
     source = torch.ones(64 << 20)
     target = torch.empty_like(source)
-    return 2 * source.nbytes / _median(lambda: target.copy_(source))
-
-
-def _median(call: Callable[[], object]) -> float:
-    call()
-    seconds = []
-    for _ in range(_REPEATS):
-        start = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - start)
-    return sorted(seconds)[_REPEATS // 2]
+    return 2 * source.nbytes / median(lambda: target.copy_(source))

@@ -3,13 +3,12 @@
 import resource
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from distmerge import __version__
 from distmerge.coordinator import (
@@ -17,24 +16,25 @@ from distmerge.coordinator import (
     Material,
     Progress,
     blank_record,
+    model_answers,
     model_logits,
     run_stages,
 )
 from distmerge.evaluation import (
-    Labels,
-    clean_metrics,
-    corrupted_metrics,
-    select_metrics,
-    unseen_metrics,
+    Exam,
+    exam_metrics,
+    nearest_centroid_metrics,
+    one_expert_metrics,
+    routed_exam_metrics,
 )
-from distmerge.methods.contract import PRETRAINED, IndividualModels, Model
+from distmerge.methods.contract import PRETRAINED, IndividualModels, Model, Routed
 from distmerge.results import Metric, RunRecord
-from distmerge.spec import RunConfig, Study, Value, digest
-from distmerge.tasks import Role, corruption_of
+from distmerge.spec import Hyper, RunConfig, Stage, Study, digest
 from distmerge.taskvectors import TaskVectors
 
 INDIVIDUAL = "individual"  # the reference of every task's own model
-LogitsOf = Callable[[str, Role], Float[Tensor, "image class"]]
+ONE_EXPERT = "one_expert"  # the reference of the one among them that does best on all tasks
+NEAREST_CENTROID = "nearest_centroid"  # the reference that picks one of them for every image
 
 
 @dataclass(frozen=True)
@@ -56,94 +56,88 @@ def run(
     Raises:
         DivergenceError: an optimisation diverged.
     """
-    assert config.seed == session.study.seed, "a run's identity names the study's seed"
     if session.vectors.base.is_cuda:
         torch.cuda.reset_peak_memory_stats()
     started_at, start = datetime.now(UTC), time.perf_counter()
     material = session.material
-    model, steps = run_stages(config, material, session.vectors, session.models, observe)
-    metrics = _metrics(session, lambda task, role: model_logits(material, model, task, role))
+    merging = run_stages(config, material, session.vectors, session.models, observe)
+    model = merging.model
+    metrics = _model_metrics(session, model)
     wall_s, on_gpu = time.perf_counter() - start, session.vectors.base.is_cuda
     record = replace(
-        named_record(session, config.name, config.values()),
-        step=steps,
+        named_record(session, config),
+        step=merging.steps,
         wall_s=wall_s,
         gpu_s=wall_s if on_gpu else 0.0,
         peak_memory_bytes=_peak_memory(on_gpu=on_gpu),
         started_at=started_at,
-        metrics=metrics,
+        metrics=(*merging.metrics, *metrics),
     )
     return model, record
 
 
 def references(session: Session) -> tuple[RunRecord, ...]:
-    """Give the two anchors of every comparison, from facts alone: base and individual models."""
+    """Give what every comparison needs beside merged models, from facts alone.
+
+    Base and individual models; and where a method has crossed facts, what routing is up against.
+    """
+    seed = session.study.seed
     return tuple(
-        replace(named_record(session, name, {}), metrics=_metrics(session, logits))
-        for name, logits in (
-            (PRETRAINED, lambda task, role: _known(session, PRETRAINED, task, role)),
-            (INDIVIDUAL, lambda task, role: _known(session, task, task, role)),
-        )
+        replace(named_record(session, reference_config(name, seed)), metrics=metrics)
+        for name, metrics in _reference_metrics(session)
     )
 
 
-def named_record(session: Session, name: str, values: Mapping[str, Value]) -> RunRecord:
+def named_record(session: Session, config: RunConfig) -> RunRecord:
     """Give the record of a run that has not been measured yet."""
     return replace(
         blank_record(session.study, session.material, session.digests),
-        run_id=run_id(session.study, session.digests, name, values),
-        stages=name,
-        hyper=dict(values),
+        run_id=run_id(session.study, session.digests, config),
+        stages=config.name,
+        seed=config.seed,
+        hyper=config.values(),
     )
 
 
-def run_id(study: Study, digests: Digests, name: str, values: Mapping[str, Value]) -> str:
+def reference_config(name: str, seed: int) -> RunConfig:
+    """Give the configuration of a reference: a name without settings."""
+    return RunConfig((Stage(name, Hyper()),), seed)
+
+
+def run_id(study: Study, digests: Digests, config: RunConfig) -> str:
     """Give the identity of a run: a hash of all that decides its numbers."""
-    settings = [name, sorted(values.items()), study.seed, study.protocol, study.select]
+    values = sorted(config.values().items())
+    settings = [config.name, values, config.seed, study.protocol, study.select]
     return digest([study.study, __version__, settings, digests.identity()])
 
 
-def _metrics(session: Session, logits: LogitsOf) -> tuple[Metric, ...]:
-    tasks = session.material.tasks
-    select = select_metrics(
-        {task.name: logits(task.name, "select") for task in tasks},
-        {task.name: _known(session, task.name, task.name, "select") for task in tasks},
-        lambda: {task.name: torch.from_numpy(task.select.labels) for task in tasks},
-        session.study.select,
+def _model_metrics(session: Session, model: Model) -> tuple[Metric, ...]:
+    material, exam = session.material, _exam(session)
+    if not isinstance(model, Routed):
+        return exam_metrics(exam, partial(model_logits, material, model))
+    heads = {name: head.to("cpu") for name, head in model.heads.items()}
+    return routed_exam_metrics(exam, partial(model_answers, material, model), heads)
+
+
+def _reference_metrics(session: Session) -> Iterator[tuple[str, tuple[Metric, ...]]]:
+    exam, models = _exam(session), session.models
+    yield PRETRAINED, exam_metrics(exam, lambda t, role: models.facts(PRETRAINED, t, role).logits)
+    yield INDIVIDUAL, exam_metrics(exam, lambda t, role: models.facts(t, t, role).logits)
+    if session.digests.crossed("report"):
+        yield ONE_EXPERT, one_expert_metrics(models, exam.labels)
+        yield NEAREST_CENTROID, nearest_centroid_metrics(models, exam.labels)
+
+
+def _exam(session: Session) -> Exam:
+    study, material = session.study, session.material
+    return Exam(
+        material.tasks,
+        material.unseen,
+        study.select,
+        study.levels,
+        study.corruption_seed,
+        session.models,
     )
-    labels = {task.name: torch.from_numpy(task.report.labels) for task in tasks}
-    clean = clean_metrics({task.name: logits(task.name, "report") for task in tasks}, labels)
-    return (*select, *clean, *_corrupted(session, logits, labels), *_unseen(session, logits))
-
-
-def _corrupted(session: Session, logits: LogitsOf, labels: Labels) -> tuple[Metric, ...]:
-    seed, tasks = session.study.corruption_seed, session.material.tasks
-    rows: list[Metric] = []
-    for level in session.study.levels:
-        names = {
-            task.name: [
-                corruption_of(seed, task.name, index, level).name
-                for index in range(len(task.report))
-            ]
-            for task in tasks
-        }
-        found = {task.name: logits(task.name, level) for task in tasks}
-        rows += corrupted_metrics(level, found, labels, names)
-    return tuple(rows)
-
-
-def _unseen(session: Session, logits: LogitsOf) -> tuple[Metric, ...]:
-    tasks = session.material.unseen
-    if not tasks:
-        return ()
-    return unseen_metrics(
-        {task.name: logits(task.name, "report") for task in tasks},
-        {task.name: torch.from_numpy(task.report.labels) for task in tasks},
-    )
-
-
-def _known(session: Session, model: str, task: str, role: Role) -> Float[Tensor, "image class"]:
-    return session.models.facts(model, task, role).logits
 
 
 def _peak_memory(*, on_gpu: bool) -> int:

@@ -9,7 +9,7 @@ import torch
 from distmerge.evaluation import MEAN
 from distmerge.results import RunRecord
 from distmerge.run import Session, named_record, references, run, run_id
-from distmerge.spec import ModelFiles, Pipeline, RayConfig, Value
+from distmerge.spec import ModelFiles, Pipeline, RayConfig, RunConfig, Value
 from tests.coordinator.sessions import config_of, ignored, session_of, tensors_of
 
 SETTINGS: dict[str, Value] = {
@@ -32,7 +32,7 @@ def means(record: RunRecord) -> Mapping[tuple[str, str], float]:
 
 def identity(session: Session, **study: object) -> str:
     changed = session.study.model_copy(update=study)
-    return run_id(changed, session.digests, "adamerging", VALUES)
+    return run_id(changed, session.digests, config_of(VALUES, "adamerging"))
 
 
 def test_a_repeated_run_gives_the_same_model_and_metrics(session: Session) -> None:
@@ -54,7 +54,7 @@ def test_a_run_records_what_was_asked_for_and_what_it_took(session: Session) -> 
     assert record.wall_s > 0
     assert record.gpu_s == 0
     assert record.peak_memory_bytes > 50_000_000
-    blank = named_record(session, config.name, config.values())
+    blank = named_record(session, config)
     same = [f.name for f in fields(record) if getattr(record, f.name) == getattr(blank, f.name)]
     assert {"run_id", "hyper", "checkpoint_digests", "adapt_images"} <= set(same)
 
@@ -114,7 +114,7 @@ def test_the_criterion_accuracy_scores_by_labels(session: Session) -> None:
 
 @pytest.mark.parametrize(
     "study",
-    [{"study": "other"}, {"seed": 1}, {"protocol": "transductive"}, {"select": "entropy"}],
+    [{"study": "other"}, {"protocol": "transductive"}, {"select": "entropy"}],
     ids=lambda study: next(iter(study)),
 )
 def test_the_identity_changes_with_what_decides_the_numbers(
@@ -124,18 +124,17 @@ def test_the_identity_changes_with_what_decides_the_numbers(
 
 
 @pytest.mark.parametrize(
-    ("name", "values"),
+    "config",
     [
-        ("adamerging+surgery", VALUES),
-        ("adamerging", {**VALUES, "adamerging.lr": 0.02}),
-        ("adamerging", {**VALUES, "adamerging.init": 0.3}),
+        config_of(VALUES, "adamerging", "surgery"),
+        config_of({**VALUES, "adamerging.lr": 0.02}, "adamerging"),
+        config_of({**VALUES, "adamerging.init": 0.4}, "adamerging"),
+        config_of(VALUES, "adamerging", seed=1),
     ],
-    ids=["stages", "another value", "one more value"],
+    ids=["stages", "a value", "a default", "seed"],
 )
-def test_the_identity_changes_with_the_configuration(
-    session: Session, name: str, values: dict[str, Value]
-) -> None:
-    assert run_id(session.study, session.digests, name, values) != identity(session)
+def test_the_identity_changes_with_the_configuration(session: Session, config: RunConfig) -> None:
+    assert run_id(session.study, session.digests, config) != identity(session)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +150,8 @@ def test_the_identity_changes_with_the_configuration(
 )
 def test_the_identity_changes_with_the_inputs(session: Session, digests: dict[str, object]) -> None:
     changed = replace(session.digests, **digests)  # type: ignore[arg-type]  # one field each
-    assert run_id(session.study, changed, "adamerging", VALUES) != identity(session)
+    config = config_of(VALUES, "adamerging")
+    assert run_id(session.study, changed, config) != identity(session)
 
 
 @pytest.mark.parametrize(
@@ -173,5 +173,5 @@ def test_the_identity_does_not_change_with_where_and_how_it_is_computed(
 
 
 def test_the_identity_does_not_depend_on_the_order_of_the_values(session: Session) -> None:
-    backward = dict(reversed(VALUES.items()))
-    assert run_id(session.study, session.digests, "adamerging", backward) == identity(session)
+    backward = config_of(dict(reversed(VALUES.items())), "adamerging")
+    assert run_id(session.study, session.digests, backward) == identity(session)

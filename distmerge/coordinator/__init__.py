@@ -17,7 +17,7 @@ from distmerge.coordinator.recipe import (
     router_bytes,
 )
 from distmerge.coordinator.record import blank_record
-from distmerge.coordinator.stages import Merging, model_logits, run_stages
+from distmerge.coordinator.stages import Merging, model_answers, model_logits, run_stages
 from distmerge.coordinator.worker import (
     MergePoint,
     TaskWorker,
@@ -61,6 +61,7 @@ __all__ = [
     "local_features",
     "mapped_vectors",
     "merged_bytes",
+    "model_answers",
     "model_logits",
     "optimise",
     "own_bytes",

@@ -36,6 +36,11 @@ class FeatureKey(NamedTuple):
     role: Role
     digest: str
 
+    @property
+    def crossed(self) -> bool:
+        """Whether a task's model looks at another task's images; such facts hold no layers."""
+        return self.model not in {self.task, PRETRAINED}
+
 
 @dataclass(frozen=True)
 class BlockFacts:
@@ -69,6 +74,7 @@ def feature_keys(
     models: Mapping[str, str],
     heads: Mapping[str, str],
     images: Mapping[tuple[str, Role], str],
+    others: Mapping[tuple[str, Role], Sequence[str]] | None = None,
 ) -> tuple[FeatureKey, ...]:
     """Give the facts that a study needs: each task's own model and the base, on all its images.
 
@@ -77,17 +83,16 @@ def feature_keys(
         models: digest of each model's checkpoint, the base's under ``PRETRAINED``.
         heads: digest of each task's head.
         images: digest of each task's images per role.
+        others: names of further models that look at images of a role of a task.
     """
-    return tuple(
-        FeatureKey(
-            model,
-            task,
-            role,
-            digest([tower, models[model], heads[task], content, "float32"]),
-        )
-        for (task, role), content in images.items()
-        for model in (task, PRETRAINED)
-    )
+    keys = []
+    for (task, role), content in images.items():
+        for model in dict.fromkeys((task, PRETRAINED, *(others or {}).get((task, role), ()))):
+            key = FeatureKey(model, task, role, "")
+            fields = ["without layers"] if key.crossed else []
+            address = [tower, models[model], heads[task], content, "float32", *fields]
+            keys.append(key._replace(digest=digest(address)))
+    return tuple(keys)
 
 
 def facts_of(bank: Mapping[FeatureKey, Facts], model: str, task: str, role: Role) -> Facts:

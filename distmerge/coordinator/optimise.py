@@ -1,4 +1,4 @@
-"""Solve a method's problems: Adam, a guard against divergence, and the best checked step."""
+"""Solve a method's problems: Adam, a guard against divergence, an early stop, the best step."""
 
 import math
 from collections.abc import Callable
@@ -20,28 +20,39 @@ class Progress(NamedTuple):
     loss: float
 
 
-def optimise(problem: Problem, observe: Callable[[Progress], None]) -> None:
+class Solved(NamedTuple):
+    """How an optimisation went."""
+
+    steps: int
+    """Steps that were done."""
+    kept: int
+    """After how many of them the parameters are as they were left."""
+
+
+def optimise(problem: Problem, observe: Callable[[Progress], None]) -> Solved:
     """Minimise ``problem`` in place.
 
-    Adam with betas (0.9, 0.999), eps 1e-8 and no weight decay. With ``keep="best"`` the score is
-    taken before the first step, every ``check_every`` steps and after the last one, and the
-    parameters with the highest score are put back at the end; of equal scores the later wins.
+    Adam with betas (0.9, 0.999), eps 1e-8 and no weight decay. With ``keep="best"`` or
+    ``patience`` the score is taken before the first step and every ``check_every`` steps. After
+    ``patience`` checks without a higher score no step follows. With ``keep="best"`` the score is
+    taken after the last step as well, and the parameters with the highest one are put back; of
+    equal scores the later wins.
 
     Raises:
         DivergenceError: a loss or a parameter is not finite.
     """
     optimizer = torch.optim.Adam(_groups(problem))
-    best = _Best(problem)
-    for step in range(problem.steps):
-        best.check(step)
+    checks, step = _Checks(problem), 0
+    while step < problem.steps and not checks.stop(step):
         optimizer.zero_grad()
         loss = problem.backward(step)
         optimizer.step()
         with torch.no_grad():
             problem.project()
         _refuse_divergence(problem, step, loss)
-        observe(Progress(problem.name, step + 1, problem.steps, loss))
-    best.finish()
+        step += 1
+        observe(Progress(problem.name, step, problem.steps, loss))
+    return Solved(step, checks.finish(step))
 
 
 def _groups(problem: Problem) -> list[dict[str, Any]]:
@@ -63,29 +74,38 @@ def _refuse_divergence(problem: Problem, step: int, loss: float) -> None:
         )
 
 
-class _Best:
-    """Remembers the parameters with the highest score."""
+class _Checks:
+    """Takes the score, and remembers the parameters with the highest one."""
 
     def __init__(self, problem: Problem) -> None:
-        self.problem = problem
-        self.score = float("-inf")
-        self.parameters: tuple[Tensor, ...] = ()
+        self._problem = problem
+        self._best = float("-inf")
+        self._parameters: tuple[Tensor, ...] = ()
+        self._kept = self._checked = -1
+        self._without_rise = 0
 
-    def check(self, step: int) -> None:
-        if self.problem.keep == "last" or step % self.problem.check_every:
-            return
-        self._remember()
+    def stop(self, step: int) -> bool:
+        """Check if a check is due; give whether the score has not risen for too many."""
+        checks = self._problem.checks
+        if step % checks.check_every or (checks.keep == "last" and not checks.patience):
+            return False
+        self._check(step)
+        return 0 < checks.patience <= self._without_rise
 
-    def _remember(self) -> None:
-        score = self.problem.score()
-        if score >= self.score:
-            self.score = score
-            self.parameters = tuple(p.detach().clone() for p in self.problem.parameters)
+    def _check(self, step: int) -> None:
+        score, self._checked = self._problem.score(), step
+        self._without_rise = 0 if score > self._best else self._without_rise + 1
+        if score >= self._best:
+            self._best, self._kept = score, step
+            self._parameters = tuple(p.detach().clone() for p in self._problem.parameters)
 
-    def finish(self) -> None:
-        if self.problem.keep == "last":
-            return
-        self._remember()
+    def finish(self, step: int) -> int:
+        """Put the best parameters back if they are wanted; give the step that they are of."""
+        if self._problem.checks.keep == "last":
+            return step
+        if self._checked != step:
+            self._check(step)
         with torch.no_grad():
-            for parameter, value in zip(self.problem.parameters, self.parameters, strict=True):
+            for parameter, value in zip(self._problem.parameters, self._parameters, strict=True):
                 parameter.copy_(value)
+        return self._kept

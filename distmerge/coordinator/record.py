@@ -20,7 +20,7 @@ def blank_record(study: Study, material: Material, digests: Digests) -> RunRecor
         run_id="",
         study=study.study,
         stages="",
-        seed=study.seed,
+        seed=0,
         trial_id="",
         attempt=0,
         status="ok",

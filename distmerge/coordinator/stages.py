@@ -9,16 +9,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from distmerge.coordinator.monitor import Healths, health, health_metrics, mean_agreement
 from distmerge.coordinator.optimise import Progress, optimise
 from distmerge.coordinator.world import Material
 from distmerge.errors import ConfigError
+from distmerge.methods import HYPERS, Checked
 from distmerge.methods.contract import (
+    Answers,
     IndividualModels,
     MergedModel,
     Model,
+    Routed,
     Scope,
     implementation,
 )
+from distmerge.results import Metric
 from distmerge.spec import RunConfig
 from distmerge.tasks import Images, Role
 from distmerge.taskvectors import TaskVectors
@@ -27,10 +32,12 @@ _BATCH = 128  # images per forward without gradients
 
 
 class Merging(NamedTuple):
-    """A finished model and the number of optimiser steps that it took."""
+    """A finished model, the optimiser steps that it took, and what was seen on the way."""
 
     model: Model
     steps: int
+    metrics: tuple[Metric, ...]
+    """Of the suite ``adapt``; empty where no stage learns."""
 
 
 def run_stages(
@@ -46,15 +53,18 @@ def run_stages(
         ConfigError: a stage follows a routed model, which is not one merge to build on.
         DivergenceError: an optimisation diverged.
     """
-    model: Model = MergedModel.pretrained(material.tower, vectors, material.heads)
+    base = MergedModel.pretrained(material.tower, vectors, material.heads)
+    model: Model = base
     scope = Scope(
         models=models,
         adapt={task.name: task.adapt for task in material.tasks},
         features=partial(_adapt_features, material),
-        agreement=partial(_adapt_agreement, material, models),
+        agreement=lambda model, count: mean_agreement(_look(material, models, model, count)),
         seed=config.seed,
     )
-    steps = 0
+    look = partial(_look, material, models, num_images=_check_images(config))
+    start: Healths = {}
+    steps = kept = 0
     for stage in config.stages:
         if not isinstance(model, MergedModel):
             raise ConfigError(
@@ -62,11 +72,16 @@ def run_stages(
                 f"expected one merged model; let {stage.method} follow another method"
             )
         plan = implementation(stage.method)(stage.hyper, model, scope)
+        if plan.problems and not start:
+            start = look(plan.result())
         for problem in plan.problems:
-            optimise(problem, observe)
-            steps += problem.steps
+            done, kept = optimise(problem, observe)
+            steps += done
         model = plan.result()
-    return Merging(model, steps)
+    if not start:
+        return Merging(model, steps, ())
+    averaging = _averaged(base, scope)
+    return Merging(model, steps, health_metrics(start, look(model), look(averaging), kept))
 
 
 def model_features(
@@ -85,8 +100,18 @@ def model_logits(
     return torch.cat([model.logits(batch, task).cpu() for batch in batches])
 
 
-def _batches(material: Material, images: Images) -> Iterator[Float[Tensor, "batch 3 size size"]]:
-    chunks = np.split(np.arange(len(images)), range(_BATCH, len(images), _BATCH))
+def model_answers(material: Material, model: Routed, task: str, role: Role) -> Answers:
+    """Give a routed model's answers on all images of a role of a task, on the CPU."""
+    batches = _batches(material, material.task(task).images(role))
+    parts = zip(*(model.answers(batch) for batch in batches), strict=True)
+    return Answers(*(torch.cat(part).cpu() for part in parts))
+
+
+def _batches(
+    material: Material, images: Images, num_images: int | None = None
+) -> Iterator[Float[Tensor, "batch 3 size size"]]:
+    indices = np.arange(len(images))[:num_images]
+    chunks = np.split(indices, range(_BATCH, len(indices), _BATCH))
     return (images.batch(chunk, material.config.preprocess) for chunk in chunks)
 
 
@@ -96,14 +121,24 @@ def _adapt_features(
     return model_features(material, model, material.task(task).adapt, task)
 
 
-def _adapt_agreement(
-    material: Material, models: IndividualModels, model: Model, num_images: int
-) -> float:
-    """Give the share of the first adapt images on which merged and individual models agree."""
-    shares = []
+def _check_images(config: RunConfig) -> int:
+    """Give how many adapt images per task a run is watched on: the most that a stage asks for."""
+    asked = [s.hyper.check_images for s in config.stages if isinstance(s.hyper, Checked)]
+    return max(asked, default=0)
+
+
+def _averaged(base: MergedModel, scope: Scope) -> Model:
+    """Give what a method that learns should not fall behind."""
+    name = "weight_averaging"
+    return implementation(name)(HYPERS[name](), base, scope).result()
+
+
+def _look(material: Material, models: IndividualModels, model: Model, num_images: int) -> Healths:
+    """Give what the model's predictions on the first adapt images of every task look like."""
+    found = {}
     for task in material.tasks:
-        own = models.facts(task.name, task.name, "adapt").logits[:num_images].argmax(dim=1)
-        images = task.adapt.batch(np.arange(len(own)), material.config.preprocess)
-        logits = model.logits(images, task.name).cpu()
-        shares.append((logits.argmax(dim=1) == own).float().mean().item())
-    return sum(shares) / len(shares)
+        batches = _batches(material, task.adapt, num_images)
+        logits = torch.cat([model.logits(batch, task.name).cpu() for batch in batches])
+        own = models.facts(task.name, task.name, "adapt").logits[: len(logits)]
+        found[task.name] = health(logits, own)
+    return found

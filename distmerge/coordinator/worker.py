@@ -127,7 +127,10 @@ class TaskWorker:
         return self._selected
 
     def blocks(self, key: FeatureKey, block: int) -> Iterator[FeatureBlock]:
-        """Stream what a pinned model says about a role's images, ``block`` images at a time."""
+        """Stream what a pinned model says about a role's images, ``block`` images at a time.
+
+        The logits are those of the images' task's head, whichever model gives the features.
+        """
         images = self.material.task(key.task).images(key.role)
         head = self.material.heads[key.task]
         for indices in block_ranges(len(images), block):
@@ -138,7 +141,8 @@ class TaskWorker:
                 )
                 logits = head(encoding.features)
                 confidence = logits.softmax(dim=-1).amax(dim=-1)
-            tensors = (encoding.layers, encoding.features, logits, confidence)
+            layers = encoding.layers[:, :0] if key.crossed else encoding.layers
+            tensors = (layers, encoding.features, logits, confidence)
             yield FeatureBlock(*(tensor.cpu().numpy() for tensor in tensors))
 
 

@@ -74,6 +74,10 @@ class Digests:
     images: str
     keys: tuple[FeatureKey, ...]
 
+    def crossed(self, role: Role) -> bool:
+        """Whether every merged task's model looks at every merged task's images of a role."""
+        return any(key.crossed for key in self.keys if key.role == role)
+
     def identity(self) -> list[object]:
         """Give what decides the numbers of a run, as JSON-like content; the tasks' order does."""
         checkpoints, heads = list(self.checkpoints.items()), list(self.heads.items())
@@ -115,8 +119,9 @@ def load_vectors(source: Source, tower: Tower) -> TaskVectors:
     Raises:
         CheckpointError: lists every tensor of every model that does not fit.
     """
-    tuned = {task.name: load_state(task.checkpoint) for task in source.seen}
-    return task_vectors(load_state(source.files.base), tuned, tower.shapes)
+    tuned = {task.name: load_state(task.checkpoint) for task in source.files.tasks}
+    unseen = {name: tuned.pop(name) for name in source.unseen}  # they answer for themselves alone
+    return task_vectors(load_state(source.files.base), tuned, tower.shapes, unseen)
 
 
 def mapped_vectors(
@@ -154,8 +159,13 @@ def checked_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def source_digests(source: Source, material: Material) -> Digests:
+def source_digests(source: Source, material: Material, crossed: tuple[Role, ...] = ()) -> Digests:
     """Give the content digests of a study's inputs.
+
+    Args:
+        source: where the files are.
+        material: what they hold.
+        crossed: the roles on which every merged task's model looks at every such task's images.
 
     Raises:
         CheckpointError: a file is missing.
@@ -170,7 +180,9 @@ def source_digests(source: Source, material: Material) -> Digests:
         for role in task.roles
     }
     images |= {(task.name, "report"): task.report.images.digest for task in material.unseen}
-    keys = feature_keys(tower, {**checkpoints, PRETRAINED: base}, heads, images)
+    seen = [task.name for task in material.tasks]
+    others = {(task, role): seen for task in seen for role in crossed}
+    keys = feature_keys(tower, {**checkpoints, PRETRAINED: base}, heads, images, others)
     named = {f"{task} {role}": value for (task, role), value in images.items()}
     labels = {
         f"{task.name} {role}": split.digest

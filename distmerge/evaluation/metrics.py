@@ -1,7 +1,7 @@
 """How good logits are: accuracy, agreement with another model, calibration."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from distmerge.errors import DataError, DivergenceError
@@ -14,7 +14,19 @@ def accuracy(logits: Float[Tensor, "image class"], labels: Int[Tensor, " image"]
         DataError: there are no images.
         DivergenceError: a logit is not a number.
     """
-    return float((_predictions(logits) == labels).double().mean())
+    return float(hits(logits, labels).double().mean())
+
+
+def hits(
+    logits: Float[Tensor, "image class"], labels: Int[Tensor, " image"]
+) -> Bool[Tensor, " image"]:
+    """Give which images' largest logit is the label's.
+
+    Raises:
+        DataError: there are no images.
+        DivergenceError: a logit is not a number.
+    """
+    return _predictions(logits) == labels
 
 
 def agreement(
@@ -32,23 +44,34 @@ def agreement(
 def expected_calibration_error(
     logits: Float[Tensor, "image class"], labels: Int[Tensor, " image"], *, bins: int = 15
 ) -> float:
-    """Give how far confidence is from accuracy, over bins of equal width, in ``[0, 1]``.
+    """Give the calibration error where confidence is the largest softmax probability.
 
-    ``sum_b n_b / n * |accuracy_b - confidence_b|``, where bin ``b`` is ``(b / bins, (b+1) / bins]``
-    and an image's confidence is its largest softmax probability. Of probabilities, pass the log.
-
-    Source: Guo et al., arXiv:1706.04599, eq. 3; algorithms.md 3.7.
+    Of probabilities, pass the log.
 
     Raises:
         DataError: there are no images.
         DivergenceError: a logit is not a number.
     """
-    hits = (_predictions(logits) == labels).double()
-    confidence = logits.double().softmax(dim=-1).amax(dim=-1)
-    edges = torch.arange(1, bins, dtype=torch.float64, device=logits.device) / bins
+    right = hits(logits, labels)
+    return calibration_error(logits.double().softmax(dim=-1).amax(dim=-1), right, bins=bins)
+
+
+def calibration_error(
+    confidence: Float[Tensor, " image"], right: Bool[Tensor, " image"], *, bins: int = 15
+) -> float:
+    """Give how far confidence is from accuracy, over bins of equal width, in ``[0, 1]``.
+
+    ``sum_b n_b / n * |accuracy_b - confidence_b|``, where bin ``b`` is
+    ``(b / bins, (b+1) / bins]``; a confidence of 0 is in the first.
+
+    Source: Guo et al., arXiv:1706.04599, eq. 3; algorithms.md 3.7.
+    """
+    confidence = confidence.double()
+    edges = torch.arange(1, bins, dtype=torch.float64, device=confidence.device) / bins
     bin_of_image = torch.bucketize(confidence, edges)  # a confidence on an edge: the lower bin
-    gaps = torch.zeros(bins, dtype=torch.float64, device=logits.device)
-    return float(gaps.index_add(0, bin_of_image, hits - confidence).abs().sum() / len(hits))
+    gaps = torch.zeros(bins, dtype=torch.float64, device=confidence.device)
+    by_bin = gaps.index_add(0, bin_of_image, right.double() - confidence)
+    return float(by_bin.abs().sum() / len(right))
 
 
 def _predictions(logits: Float[Tensor, "image class"]) -> Int[Tensor, " image"]:

@@ -1,4 +1,4 @@
-"""What is measured on which images: the search's score, and the clean report."""
+"""What is measured on which images: the search's score, and the reports."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypeAlias
@@ -6,15 +6,24 @@ from typing import Literal, TypeAlias
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from distmerge.evaluation.metrics import accuracy, agreement, expected_calibration_error
+from distmerge.evaluation.metrics import accuracy, agreement, expected_calibration_error, hits
+from distmerge.evaluation.routing import (
+    routing_accuracy,
+    routing_weight,
+    uncertainty_auroc,
+    uncertainty_ece,
+    unified_accuracy,
+    withheld_accuracy,
+)
+from distmerge.methods.contract import Answers
 from distmerge.methods.losses import relative_entropy
-from distmerge.results import Metric
+from distmerge.models import Head
+from distmerge.results import MEAN, Metric
 from distmerge.tasks import LEVELS, Level
 
 Criterion: TypeAlias = Literal["agreement", "entropy", "accuracy"]
 Logits: TypeAlias = Mapping[str, Float[Tensor, "_ _"]]  # image x class of each task
 Labels: TypeAlias = Mapping[str, Int64[Tensor, " _"]]
-MEAN = "mean"  # the task column of a mean over tasks
 
 
 def select_metrics(
@@ -64,16 +73,14 @@ def corrupted_metrics(
         corruptions: per task, the corruption of every image.
     """
     plain = clean_metrics(logits, labels)
-    rows = [row._replace(suite="corrupted", level=level) for row in plain]
-    hits = [
+    rows = list(on_level(plain, level))
+    answered = [
         (corruption, bool(hit))
         for task in logits
-        for corruption, hit in zip(
-            corruptions[task], logits[task].argmax(dim=1) == labels[task], strict=True
-        )
+        for corruption, hit in zip(corruptions[task], hits(logits[task], labels[task]), strict=True)
     ]
-    for name in sorted({corruption for corruption, _ in hits}):
-        found = [hit for corruption, hit in hits if corruption == name]
+    for name in sorted({corruption for corruption, _ in answered}):
+        found = [hit for corruption, hit in answered if corruption == name]
         row = Metric("corrupted", MEAN, "accuracy", sum(found) / len(found), name)
         rows.append(row._replace(severity=1 + LEVELS.index(level), level=level))
     return tuple(rows)
@@ -81,7 +88,78 @@ def corrupted_metrics(
 
 def unseen_metrics(logits: Logits, labels: Labels) -> tuple[Metric, ...]:
     """Give accuracy and calibration error on tasks that were not merged."""
-    return tuple(row._replace(suite="unseen") for row in clean_metrics(logits, labels))
+    return on_unseen(clean_metrics(logits, labels))
+
+
+def routed_metrics(
+    answers: Mapping[str, Answers], heads: Mapping[str, Head], labels: Labels
+) -> tuple[Metric, ...]:
+    """Give what only a routed model has on the report images, per task and in the mean.
+
+    ``routing_accuracy`` and ``routing_weight`` of the true task; accuracy with the task withheld:
+    ``accuracy_withheld`` where the largest weight names the head, ``accuracy_unified`` over the
+    classes of all heads side by side; and the rows of ``uncertainty_metrics``.
+
+    Args:
+        answers: per task; columns of the routing are in the order of the heads.
+        heads: per task.
+        labels: per task.
+    """
+    by_task = {
+        task: _routed(found, heads, labels[task], list(heads).index(task))
+        for task, found in answers.items()
+    }
+    return (*task_rows("clean", by_task), *uncertainty_metrics(answers, heads, labels))
+
+
+def uncertainty_metrics(
+    answers: Mapping[str, Answers], heads: Mapping[str, Head], labels: Labels
+) -> tuple[Metric, ...]:
+    """Give how well uncertainty tells right from wrong answers of the true task's head.
+
+    ``uncertainty_ece`` of the confidence 1 - u, and ``uncertainty_auroc``.
+    """
+    by_task = {}
+    for task, (features, _, uncertainty) in answers.items():
+        right = hits(heads[task](features), labels[task])
+        by_task[task] = {
+            "uncertainty_ece": uncertainty_ece(uncertainty, right),
+            "uncertainty_auroc": uncertainty_auroc(uncertainty, right),
+        }
+    return task_rows("clean", by_task)
+
+
+def on_level(rows: Sequence[Metric], level: Level) -> tuple[Metric, ...]:
+    """Give rows of the clean suite as rows of a level of corruption."""
+    return tuple(row._replace(suite="corrupted", level=level) for row in rows)
+
+
+def on_unseen(rows: Sequence[Metric]) -> tuple[Metric, ...]:
+    """Give rows of the clean suite as rows of tasks that were not merged."""
+    return tuple(row._replace(suite="unseen") for row in rows)
+
+
+def _routed(
+    answers: Answers, heads: Mapping[str, Head], labels: Int64[Tensor, " image"], expert: int
+) -> dict[str, float]:
+    logits = [head(answers.features) for head in heads.values()]
+    named = answers.routing.argmax(dim=1)
+    return {
+        "routing_accuracy": routing_accuracy(named, expert),
+        "routing_weight": routing_weight(answers.routing, expert),
+        "accuracy_withheld": withheld_accuracy(named, hits(logits[expert], labels), expert),
+        "accuracy_unified": unified_accuracy(logits, labels, expert),
+    }
+
+
+def task_rows(suite: str, by_task: Mapping[str, Mapping[str, float]]) -> tuple[Metric, ...]:
+    """Give rows of every task's values by name, and of their means."""
+    names = next(iter(by_task.values()))
+    return tuple(
+        row
+        for name in names
+        for row in _rows(suite, name, {task: values[name] for task, values in by_task.items()})
+    )
 
 
 def _rows(suite: str, metric: str, by_task: Mapping[str, float]) -> tuple[Metric, ...]:

@@ -2,6 +2,7 @@
 
 from distmerge.methods.adamerging import METHOD as ADAMERGING
 from distmerge.methods.adamerging_pp import METHOD as ADAMERGING_PP
+from distmerge.methods.adaptation import Checked
 from distmerge.methods.bd_merging import METHOD as BD_MERGING
 from distmerge.methods.declaration import Method
 from distmerge.methods.surgery import METHOD as SURGERY
@@ -26,4 +27,4 @@ METHODS: dict[str, Method] = {
 }
 HYPERS: dict[str, type[Hyper]] = {name: method.hyper for name, method in METHODS.items()}
 
-__all__ = ["HYPERS", "METHODS", "Method"]
+__all__ = ["HYPERS", "METHODS", "Checked", "Method"]

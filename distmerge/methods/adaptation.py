@@ -1,4 +1,4 @@
-"""How merging coefficients are adapted at test time, whatever task vectors they weigh."""
+"""How methods adapt at test time: how steps are checked, and how coefficients are learned."""
 
 from typing import Annotated, Literal
 
@@ -7,7 +7,21 @@ from pydantic import Field, PositiveFloat
 from distmerge.spec import Count, Hyper, LogUniform, Uniform
 
 
-class CoefficientAdaptation(Hyper):
+class Checked(Hyper):
+    """Settings of every method that learns: how its steps are checked, without labels."""
+
+    keep: Literal["last", "best"] = "last"
+    """best: keep the checked step at which merged and individual models agree most on adapt images;
+    a guard against the collapse that a loss without labels may permit."""
+    patience: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Stop when that agreement has not risen for so many checks in a row; 0: never."""
+    check_every: Count = 10
+    """Optimiser steps between checks; used by `keep: best` and by `patience`."""
+    check_images: Count = 64
+    """Adapt images per task and check."""
+
+
+class CoefficientAdaptation(Checked):
     """Settings that AdaMerging and its kin share; the defaults are the layer-wise preset."""
 
     grouping: Literal["global", "per_block", "per_tensor"] = "per_tensor"
@@ -28,13 +42,6 @@ class CoefficientAdaptation(Hyper):
     entropy: Literal["plain", "relative"] = "plain"
     """relative: divided by ln(classes), so that tasks with many classes do not outweigh the rest.
     """
-    keep: Literal["last", "best"] = "last"
-    """best: keep the checked step at which merged and individual models agree most on adapt images;
-    a label-free guard against the collapse that entropy alone permits."""
-    check_every: Count = 10
-    """Steps between checks; used by `keep: best`."""
-    check_images: Count = 64
-    """Adapt images per task and check."""
 
     @property
     def images_per_step(self) -> int:

@@ -3,12 +3,13 @@
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from distmerge.methods.adaptation import Checked
 from distmerge.methods.losses import BatchLoss
 from distmerge.models import Head, Tower
 from distmerge.tasks import Images, Role
@@ -54,31 +55,28 @@ class Model(Protocol):
         ...
 
 
+class Answers(NamedTuple):
+    """What a routed model says about images without knowing their task."""
+
+    features: Float[Tensor, "image feature"]
+    """Final features under each image's own weights, not normalised."""
+    routing: Float[Tensor, "image task"]
+    """How much of each task's vector an image gets; tasks as in ``vectors.tasks``."""
+    uncertainty: Float[Tensor, " image"]
+    """How little evidence there is for any class, from 0 to 1."""
+
+
 @runtime_checkable
 class Routed(Model, Protocol):
-    """A model whose features are its own for every image, and never know the image's task."""
+    """A model that answers every image by weights of its own, and never knows the image's task."""
 
     @property
     def heads(self) -> Mapping[str, Head]:
-        """The tasks' heads."""
+        """The tasks' heads; the logits are theirs, of the answered features."""
         ...
 
-    def features(
-        self, images: Float[Tensor, "image channel height width"]
-    ) -> Float[Tensor, "image feature"]:
-        """Give the final features."""
-        ...
-
-    def routing(
-        self, images: Float[Tensor, "image channel height width"]
-    ) -> Float[Tensor, "image task"]:
-        """Give how much of each task's vector an image gets."""
-        ...
-
-    def uncertainty(
-        self, images: Float[Tensor, "image channel height width"]
-    ) -> Float[Tensor, " image"]:
-        """Give how little evidence there is for any class, from 0 to 1."""
+    def answers(self, images: Float[Tensor, "image channel height width"]) -> Answers:
+        """Give all that is said about images, in one pass."""
         ...
 
 
@@ -227,7 +225,7 @@ class Facts(Protocol):
 
     @property
     def layers(self) -> Float[Tensor, "image layer width"]:
-        """Class token after every block."""
+        """Class token after every block; no block of a task's model on another task's images."""
         ...
 
 
@@ -263,8 +261,8 @@ class Problem:
     """Something that the coordinator minimises with Adam.
 
     ``backward(step)`` gives the loss and leaves gradients in ``parameters``; ``project()`` follows
-    every step; ``lr`` is one rate or one per parameter; with ``keep="best"`` the parameters with
-    the highest ``score()`` are kept.
+    every step; ``lr`` is one rate or one per parameter; ``checks`` says when ``score()`` is taken,
+    and what it decides.
     """
 
     name: str
@@ -273,8 +271,7 @@ class Problem:
     lr: float | tuple[float, ...]
     backward: Callable[[int], float]
     project: Callable[[], None] = lambda: None
-    keep: Literal["last", "best"] = "last"
-    check_every: int = 10
+    checks: Checked = field(default_factory=Checked)
     score: Callable[[], float] = lambda: 0.0
 
 

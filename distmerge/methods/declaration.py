@@ -1,6 +1,7 @@
 """What every method says about itself, without importing torch."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from distmerge.spec import Hyper
 
@@ -14,3 +15,7 @@ class Method:
     paper: str
     summary: str
     hyper: type[Hyper]
+    crossed: tuple[Literal["adapt", "select", "report"], ...] = ()
+    """The roles on which it needs every task's model on every task's images."""
+    random: bool = True
+    """Whether its result depends on the seed."""

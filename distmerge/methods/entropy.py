@@ -42,8 +42,7 @@ def adapt_coefficients(hyper: CoefficientAdaptation, model: MergedModel, scope: 
         lr=hyper.lr,
         backward=backward,
         project=project,
-        keep=hyper.keep,
-        check_every=hyper.check_every,
+        checks=hyper,
         score=lambda: scope.agreement(current(), hyper.check_images),
     )
     return Plan((problem,), current)

@@ -1,8 +1,8 @@
 """A leaderboard for the terminal, and for other programs."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -11,7 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from distmerge.report.leaderboard import INPUTS, suite_columns, task_columns
+from distmerge.report.leaderboard import INPUTS, SUITE_PREFIX, suite_columns, task_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +22,7 @@ SELECTED_BY: Mapping[str, str] = {
     "accuracy": "accuracy, with labels",
 }
 MISSING = "-"
+SUSPECT = "*"
 METHOD_WIDTH = 24
 TASK_WIDTH = 9
 UNLIMITED = 10_000
@@ -80,7 +81,7 @@ class LeaderboardView:
         )
         table.add_column("method", max_width=METHOD_WIDTH, overflow="fold")
         for column in shown:
-            width = min(TASK_WIDTH, max(map(len, (column.title, *column.cells))))
+            width = max(min(TASK_WIDTH, len(column.title)), *map(len, column.cells))
             header = Text(column.title, justify="right", overflow="fold")
             table.add_column(header, justify="right", width=width, overflow="fold")
         for row, method in enumerate(self.methods):
@@ -107,6 +108,8 @@ def render_leaderboard(table: "pd.DataFrame", *, study: str) -> LeaderboardView:
     failed = Column(
         "failed", tuple(str(count or MISSING) for count in table["failed"]), style="red"
     )
+    seeds = Column("seeds", tuple(str(count or MISSING) for count in table["seeds"]))
+    lost = _percent("lost", table["lost"], num_merged, best=min)
     suites = suite_columns(table)
     tasks = tuple(
         _percent(task, table[column], num_merged) for task, column in task_columns(table).items()
@@ -114,14 +117,19 @@ def render_leaderboard(table: "pd.DataFrame", *, study: str) -> LeaderboardView:
     return LeaderboardView(
         title=f"Leaderboard of {study}: {len(tasks)} tasks, protocol {protocols}",
         caption=_caption(table),
-        methods=tuple(table["method"]),
+        methods=tuple(
+            f"{method} {SUSPECT}" if said else method
+            for method, said in zip(table["method"], table["collapse"], strict=True)
+        ),
         num_merged=num_merged,
         summary=(
             Column("score", tuple(_number(value, "{:.3f}") for value in table["score"])),
-            _percent("mean", table["accuracy"], num_merged),
+            _with_spread(_percent("mean", table["accuracy"], num_merged), table["spread"]),
             *(_percent(name, table[column], num_merged) for name, column in suites.items()),
+            *([lost] if table["lost"].notna().any() else []),
             _percent("retained", table["retained"], num_merged),
             Column("trials", tuple(str(count) for count in table["trials"])),
+            *([seeds] if table["seeds"].max() > 1 else []),
             *([failed] if table["failed"].any() else []),
             Column("cost", tuple(_duration(value) for value in table["cost_s"])),
             Column("total", tuple(_duration(value) for value in table["total_s"])),
@@ -140,20 +148,50 @@ def _caption(table: "pd.DataFrame") -> Text:
     by = "none has one"
     if not criteria.empty:
         by = SELECTED_BY.get(criteria.iloc[0], criteria.iloc[0])
+    routed = f"{SUITE_PREFIX}routing" in table
+    lost, repeated = table["lost"].notna().any(), table["seeds"].max() > 1
     differing = [name for name in INPUTS if table[name].nunique() > 1]
     caution = f"\nCAUTION: the runs differ in {', '.join(differing)}; their numbers do not compare."
     return Text.assemble(
         (f"Best score on select images: {by}.\n", "dim"),
         ("Accuracy in percent, on report images; retained: in percent of individual's.", "dim"),
+        ("\nlost: in percent of mean, at the highest level." if lost else "", "dim"),
+        ("\nrouting: images sent to their own task; withheld: accuracy without its name.", "dim")
+        if routed
+        else "",
+        ("\n±: standard deviation over seeds; other numbers are means." if repeated else "", "dim"),
         (caution if differing else "", "yellow"),
+        *((f"\n{SUSPECT} collapse? {line}", "yellow") for line in _suspicions(table)),
     )
 
 
-def _percent(title: str, values: Iterable[float], num_merged: int) -> Column:
+def _suspicions(table: "pd.DataFrame") -> Iterator[str]:
+    """Yield what looks like a collapse, method by method."""
+    for method, said in zip(table["method"], table["collapse"], strict=True):
+        if said:
+            yield f"{method}: {said}"
+
+
+def _with_spread(column: Column, spread: Iterable[float]) -> Column:
+    """Give the column with its standard deviations behind its values, where there are any."""
+    cells = (
+        f"{cell} ±{100 * deviation:.1f}" if math.isfinite(deviation) else cell
+        for cell, deviation in zip(column.cells, spread, strict=True)
+    )
+    return replace(column, cells=tuple(cells))
+
+
+def _percent(
+    title: str,
+    values: Iterable[float],
+    num_merged: int,
+    *,
+    best: Callable[[Iterable[float]], float] = max,
+) -> Column:
     cells = tuple(_number(100 * value, "{:.1f}") for value in values)
     shown = [float(cell) for cell in cells[:num_merged] if cell != MISSING]
-    best = {f"{max(shown):.1f}"} if shown else set()
-    return Column(title, cells, frozenset(i for i in range(num_merged) if cells[i] in best))
+    marked = {f"{best(shown):.1f}"} if shown else set()
+    return Column(title, cells, frozenset(i for i in range(num_merged) if cells[i] in marked))
 
 
 def _number(value: float, form: str) -> str:

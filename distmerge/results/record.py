@@ -14,7 +14,7 @@ class Metric(NamedTuple):
     """One measured number."""
 
     suite: str
-    """What was measured on: select, clean, corrupted or unseen."""
+    """What was measured on: adapt, select, clean, corrupted or unseen."""
     task: str
     """Name of the task, or ``mean`` for the plain mean of the tasks."""
     metric: str

@@ -15,7 +15,8 @@ from pydantic import (
 from distmerge.spec.hyper import Count, Distribution, Frozen, Value, parse_setting
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-RESERVED = ("mean", "pretrained", "individual")  # what rows call means and references
+RESERVED = ("mean", "pretrained", "individual", "one_expert", "nearest_centroid")
+"""What rows call means and references."""
 
 
 def _whole_or_a_share(gpus: float) -> float:
@@ -162,6 +163,10 @@ class Study(Frozen):
     """What is compared."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Addresses every draw, together with task names and step numbers."""
+    repeats: Count = 1
+    """Seeds of a pipeline's best configuration, counting up from `seed`: the search uses `seed`
+    alone, then the best configuration by the select score runs with the others too. A pipeline
+    that draws nothing at random is not repeated."""
     protocol: Literal["disjoint", "transductive"] = "disjoint"
     """disjoint: adapt, select and report images differ. transductive: adapt on the report images
     without their labels, as the papers do."""
@@ -184,6 +189,20 @@ class Study(Frozen):
     """Images per streamed feature block."""
     ray: Cluster = RayConfig()
     """Settings of the cluster; false: everything in this process."""
+
+    @property
+    def seeds(self) -> range:
+        """The seed of the search, then those of the repeats."""
+        return range(self.seed, self.seed + self.repeats)
+
+    @model_validator(mode="after")
+    def _seeds_fit_their_column(self) -> "Study":
+        if self.seeds[-1] >= 2**63:
+            raise ValueError(
+                f"seed + repeats - 1: got {self.seeds[-1]}, expected less than 2**63; "
+                "choose a smaller seed"
+            )
+        return self
 
     @model_validator(mode="after")
     def _adapt_images_are_used(self) -> "Study":

@@ -21,6 +21,8 @@ class Ended(NamedTuple):
     accuracy: float | None
     wall_s: float
     error: str | None
+    suspicion: str = ""
+    """What looks like a collapse, in words."""
 
 
 class Board:
@@ -91,6 +93,7 @@ class Board:
             return f"{head} failed after {ended.wall_s:.1f} s: {ended.error.splitlines()[0]}"
         eta = self.eta_s()
         rest = f"  ETA {eta:.0f} s" if eta else ""
+        rest += f"  collapse? {ended.suspicion}" if ended.suspicion else ""
         return (
             f"{head} score {ended.score:7.4f}  accuracy {100 * (ended.accuracy or 0):5.1f} %  "
             f"{ended.wall_s:6.1f} s  {_settings(suggestion)}{rest}"
@@ -110,8 +113,8 @@ class Board:
 
 
 def _settings(suggestion: Suggestion) -> str:
-    """Give the settings that differ from the methods' defaults."""
-    changed = []
+    """Give a repeat's seed, and the settings that differ from the methods' defaults."""
+    changed = [f"seed={suggestion.config.seed}"] if suggestion.number is None else []
     for stage in suggestion.config.stages:
         defaults = type(stage.hyper)().model_dump()
         changed += [

@@ -1,6 +1,7 @@
 """Which stored runs are of today's inputs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -8,9 +9,11 @@ import pandas as pd
 from distmerge.coordinator import Digests
 from distmerge.errors import ConfigError
 from distmerge.methods import HYPERS
-from distmerge.methods.contract import PRETRAINED
-from distmerge.run import INDIVIDUAL, run_id
-from distmerge.spec import Pipeline, Study, Value, run_config
+from distmerge.report import REFERENCES
+from distmerge.run import reference_config, run_id
+from distmerge.spec import Pipeline, RunConfig, Study, run_config
+
+Identify = Callable[[RunConfig], str]
 
 
 def current_rows(rows: pd.DataFrame, study: Study, digests: Digests) -> pd.DataFrame:
@@ -18,24 +21,34 @@ def current_rows(rows: pd.DataFrame, study: Study, digests: Digests) -> pd.DataF
 
     A study's dataset may hold runs of other seeds, checkpoints or images under the same name.
     """
-    runs = rows.drop_duplicates("run_id")
+    identify = partial(run_id, study, digests)
+    runs = rows[rows["seed"].between(study.seeds[0], study.seeds[-1])].drop_duplicates("run_id")
     current = [
         row["run_id"]
         for row in runs.to_dict("records")
-        if _identity(row, study, digests) == row["run_id"]
+        if current_config(row, identify) is not None
     ]
     return rows[rows["run_id"].isin(current)]
 
 
-def stored_values(row: Mapping[Any, Any], study: Study) -> dict[str, Value]:
-    """Give a stored run's hyperparameters, of their own types.
+def current_config(row: Mapping[Any, Any], identify: Identify) -> RunConfig | None:
+    """Give a stored run's configuration, None if it is not one of today's inputs."""
+    try:
+        config = stored_config(row)
+    except ConfigError:
+        return None
+    return config if identify(config) == row["run_id"] else None
+
+
+def stored_config(row: Mapping[Any, Any]) -> RunConfig:
+    """Give a stored run's configuration, its hyperparameters of their own types.
 
     Raises:
         ConfigError: this version has no such method, or refuses a value.
     """
-    method = str(row["method"])
-    if method in {PRETRAINED, INDIVIDUAL}:
-        return {}
+    method, seed = str(row["method"]), int(row["seed"])
+    if method in REFERENCES:
+        return reference_config(method, seed)
     stages = tuple(method.split("+"))
     unknown = [stage for stage in stages if stage not in HYPERS]
     if unknown:
@@ -46,11 +59,4 @@ def stored_values(row: Mapping[Any, Any], study: Study) -> dict[str, Value]:
         for field in HYPERS[stage].model_fields
         if pd.notna(row.get(f"{stage}.{field}"))
     }
-    return run_config(Pipeline(stages=stages), values, study.seed, HYPERS).values()
-
-
-def _identity(row: Mapping[Any, Any], study: Study, digests: Digests) -> str | None:
-    try:
-        return run_id(study, digests, str(row["method"]), stored_values(row, study))
-    except ConfigError:
-        return None
+    return run_config(Pipeline(stages=stages), values, seed, HYPERS)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from distmerge.coordinator import correction_bytes, merged_bytes, own_bytes, router_bytes
 from distmerge.report import REFERENCES
-from distmerge.sweep.current import stored_values
+from distmerge.sweep.current import stored_config
 from distmerge.sweep.prepare import Prepared
 from distmerge.sweep.trial import recipe_name
 
@@ -61,7 +61,7 @@ def _recipe(prepared: Prepared, row: "pd.Series[Any]") -> dict[str, object]:
     plain = {name: getattr(row[name], "item", lambda name=name: row[name])() for name in names}
     return {
         **plain,
-        "hyper": stored_values(row.to_dict(), prepared.study),
+        "hyper": stored_config(row.to_dict()).values(),
         "tasks": prepared.vectors.tasks,
         "checkpoint_digests": json.loads(row["checkpoint_digests"]),
         "tower": prepared.material.config.model_dump(mode="json"),

@@ -13,6 +13,7 @@ from distmerge.spec import (
     run_config,
     search_space,
 )
+from distmerge.sweep.seeds import other_seeds
 from distmerge.zoo import zoo_files
 
 
@@ -38,7 +39,9 @@ def plan_lines(study: Study) -> Iterator[str]:
 def _pipeline_lines(study: Study, pipeline: Pipeline) -> Iterator[str]:
     space = search_space(pipeline, HYPERS)
     runs = pipeline.trials if space else 1
-    yield f"{pipeline.name}: {runs} {'run' if runs == 1 else 'runs'}"
+    more = len(other_seeds(study, pipeline))
+    again = f", then the best one with {more} more {'seed' if more == 1 else 'seeds'}"
+    yield f"{pipeline.name}: {runs} {'run' if runs == 1 else 'runs'}{again if more else ''}"
     searched = space if runs > 1 else {}
     for key, value in run_config(pipeline, {}, study.seed, HYPERS).values().items():
         yield f"    {key} = {described(searched[key]) if key in searched else value}"

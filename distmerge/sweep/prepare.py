@@ -18,7 +18,7 @@ from distmerge.coordinator import (
     source_digests,
 )
 from distmerge.errors import ConfigError, DataError, problem_list
-from distmerge.methods import HYPERS
+from distmerge.methods import HYPERS, METHODS
 from distmerge.results import RunStore
 from distmerge.run import run_id
 from distmerge.spec import (
@@ -26,7 +26,6 @@ from distmerge.spec import (
     IntUniform,
     ModelFiles,
     Pipeline,
-    RunConfig,
     Study,
     TaskFiles,
     Value,
@@ -34,6 +33,7 @@ from distmerge.spec import (
     search_space,
 )
 from distmerge.sweep.search import Search
+from distmerge.tasks import Role
 from distmerge.taskvectors import TaskVectors
 from distmerge.zoo import build_zoo, cache_root
 
@@ -79,10 +79,10 @@ def prepare(study: Study, report: Report) -> Prepared:
     material = load_material(source)
     _check_batches(study, material)
     vectors = load_vectors(source, material.tower)
-    digests = source_digests(source, material)
+    digests = source_digests(source, material, _crossed(study))
     store = RunStore(study.storage, HYPERS)
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # one line per pipeline says nothing
-    identify = partial(_identify, study, digests)
+    identify = partial(run_id, study, digests)
     search = Search(study, HYPERS, identify, store.finished(study.study))
     features = FeatureStore(Path(cache_root()) / "features")
     return Prepared(study, source, material, vectors, digests, features, store, search)
@@ -116,6 +116,12 @@ def _absolute(files: ModelFiles) -> ModelFiles:
         for task in files.tasks
     )
     return ModelFiles(tower=files.tower.absolute(), base=files.base.absolute(), tasks=tasks)
+
+
+def _crossed(study: Study) -> tuple[Role, ...]:
+    """Give the roles on which a method needs every task's model on every task's images."""
+    stages = [stage for pipeline in study.pipelines for stage in pipeline.stages]
+    return tuple(dict.fromkeys(role for stage in stages for role in METHODS[stage].crossed))
 
 
 def _check_batches(study: Study, material: Material) -> None:
@@ -164,7 +170,3 @@ def _check_unseen(study: Study, source: Source) -> None:
         raise ConfigError(
             f"unseen: {len(source.seen)} tasks are left to merge, expected {LEAST_TASKS} or more"
         )
-
-
-def _identify(study: Study, digests: Digests, config: RunConfig) -> str:
-    return run_id(study, digests, config.name, config.values())

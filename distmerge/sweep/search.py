@@ -2,7 +2,8 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import optuna
@@ -30,22 +31,27 @@ from distmerge.spec import (
     run_config,
     search_space,
 )
+from distmerge.sweep.current import Identify, current_config
+from distmerge.sweep.seeds import other_seeds
 
 _TRIES = 20  # how often an already known configuration may be suggested again
-Identify = Callable[[RunConfig], str]
 
 
 class Suggestion(NamedTuple):
     """A run to do, and where its score is to be told."""
 
     pipeline: int
-    number: int
+    number: int | None
+    """Optuna's trial; None for a repeat, which no search is told of."""
     config: RunConfig
     run_id: str
 
 
 class Search:
     """Asks every pipeline in turn: first all defaults, then what Optuna suggests.
+
+    Once a pipeline's trials have all been told, its best configuration is asked for with the other
+    seeds, while other pipelines still search.
 
     Finished runs count towards a pipeline's trials and inform its sampler, so a study that is
     started again goes on where it stopped; the state of the search is the results dataset.
@@ -67,7 +73,7 @@ class Search:
 
     @property
     def remaining(self) -> int:
-        """How many runs are still to be asked for."""
+        """How many runs are still to be asked for; at most, where a best one is not known yet."""
         return int(sum(search.remaining for search in self._searches))
 
     @property
@@ -76,8 +82,8 @@ class Search:
         return self.remaining + self._open
 
     def ask(self) -> Suggestion | None:
-        """Give the next run, or None when every pipeline has had its trials."""
-        for index in self._order:
+        """Give the next run; None if there is none, or none before a run in progress is told."""
+        for index in itertools.islice(self._order, len(self._searches)):
             found = self._searches[index].ask()
             if found is not None:
                 self._open += 1
@@ -87,7 +93,8 @@ class Search:
     def tell(self, suggestion: Suggestion, score: float | None) -> None:
         """Take a run's score; None for a run that failed."""
         self._open -= 1
-        self._searches[suggestion.pipeline].tell(suggestion.number, score)
+        if suggestion.number is not None:
+            self._searches[suggestion.pipeline].tell(suggestion.number, score)
 
     def _turns(self) -> Iterator[int]:
         while self.remaining:
@@ -109,61 +116,100 @@ class _PipelineSearch:
         self._ranges = search_space(pipeline, hypers)
         self._space = {key: _optuna(range_) for key, range_ in self._ranges.items()}
         self._study = optuna.create_study(direction="maximize")
-        self._known = self._recall(finished)
+        self._seeds = other_seeds(study, pipeline)
+        self._scored: dict[str, tuple[float, RunConfig]] = {}
+        self._repeated = set(finished["run_id"])
+        self._open = 0
+        self._known: dict[str, float | None] = {}
+        self._recall(finished)
         # A sampler that starts again must not repeat its first draws.
         own = [study.seed, pipeline.name, len(self._known)]
         self._study.sampler = _sampler(study.sampler, int(digest(own), 16) % 2**32)
         budget = int(min(pipeline.trials, _size(self._ranges)))
-        self.remaining = max(0, budget - len(self._known))
+        self._trials = max(0, budget - len(self._known))
         self._enqueue_defaults()
         if budget == _size(self._ranges):
             self._enqueue_all()
 
-    def ask(self) -> tuple[int, RunConfig, str] | None:
+    @property
+    def remaining(self) -> int:
+        searching = self._trials or self._open
+        return self._trials + len(self._seeds if searching else self._repeats())
+
+    def ask(self) -> tuple[int | None, RunConfig, str] | None:
         """Give trial number, run and run id of something not run yet."""
-        self.remaining -= 1
+        trial = self._ask_trial() if self._trials else None
+        return trial if trial or self._open else self._ask_repeat()
+
+    def tell(self, number: int, score: float | None) -> None:
+        self._open -= 1
+        config = self._close(number, score)
+        if score is not None:
+            run_id = self._identify(config)
+            self._known[run_id] = score
+            self._note(run_id, config, score)
+
+    def _ask_repeat(self) -> tuple[None, RunConfig, str] | None:
+        for run_id, config in self._repeats().items():
+            self._repeated.add(run_id)
+            return None, config, run_id
+        return None
+
+    def _repeats(self) -> dict[str, RunConfig]:
+        """Give the best configuration with the other seeds, less what is done or asked for."""
+        if not self._scored:
+            return {}
+        # The leaderboard's choice: the highest score, then the smaller run id.
+        best = min(self._scored, key=lambda run_id: (-self._scored[run_id][0], run_id))
+        configs = [replace(self._scored[best][1], seed=seed) for seed in self._seeds]
+        repeats = {self._identify(config): config for config in configs}
+        return {key: repeats[key] for key in repeats if key not in self._repeated}
+
+    def _ask_trial(self) -> tuple[int, RunConfig, str] | None:
+        self._trials -= 1
         for _ in range(_TRIES):
             trial = self._study.ask(self._space)
             config = self._config(trial.params)
             run_id = self._identify(config)
             if run_id not in self._known:
                 self._known[run_id] = None
+                self._open += 1
                 return trial.number, config, run_id
-            self.tell(trial.number, self._known[run_id])
-        self.remaining = 0  # a finite space that is used up
+            self._close(trial.number, self._known[run_id])
+        self._trials = 0  # a finite space that is used up
         return None
 
-    def tell(self, number: int, score: float | None) -> None:
-        trial = self._study.trials[number]
+    def _close(self, number: int, score: float | None) -> RunConfig:
+        """End an Optuna trial; give its configuration."""
         state = TrialState.FAIL if score is None else TrialState.COMPLETE
         self._study.tell(number, score, state=state)
-        if score is not None:
-            self._known[self._identify(self._config(trial.params))] = score
+        return self._config(self._study.trials[number].params)
+
+    def _note(self, run_id: str, config: RunConfig, score: float) -> None:
+        if math.isfinite(score):
+            self._scored[run_id] = score, config
 
     def _config(self, values: Mapping[str, Value]) -> RunConfig:
         return run_config(self._pipeline, values, self._seed, self._hypers)
 
-    def _recall(self, finished: pd.DataFrame) -> dict[str, float | None]:
-        """Tell the sampler the scores of earlier runs of exactly this pipeline and its inputs."""
-        known: dict[str, float | None] = {}
+    def _recall(self, finished: pd.DataFrame) -> None:
+        """Note the earlier runs on these inputs; tell the sampler those of just this pipeline."""
         rows = finished[
             (finished["method"] == self._pipeline.name)
             & (finished["suite"] == "select")
             & (finished["metric"] == self._metric)
         ]
         for row in rows.to_dict("records"):
-            values = {key: _plain(row[key]) for key in self._space}
-            if not self._inside(values):
+            config, score = current_config(row, self._identify), row["value"]
+            if config is None or config.seed != self._seed:
                 continue
-            run_id = self._identify(self._config(values))
-            if run_id == row["run_id"]:
-                known[run_id] = row["value"]
+            self._note(row["run_id"], config, score)
+            values = {key: config.values()[key] for key in self._space}
+            if self._inside(values) and self._config(values) == config:
+                self._known[row["run_id"]] = score
                 self._study.add_trial(
-                    optuna.trial.create_trial(
-                        params=values, distributions=self._space, value=row["value"]
-                    )
+                    optuna.trial.create_trial(params=values, distributions=self._space, value=score)
                 )
-        return known
 
     def _enqueue_defaults(self) -> None:
         defaults = self._config({})
@@ -187,11 +233,6 @@ def _contains(range_: Distribution, value: Value) -> bool:
     if isinstance(range_, Choice):
         return value in range_.values
     return not isinstance(value, str) and range_.low <= value <= range_.high
-
-
-def _plain(value: object) -> Value:
-    plain: Value = value.item() if hasattr(value, "item") else value  # type: ignore[assignment]  # NumPy scalars
-    return plain
 
 
 def _size(ranges: Mapping[str, Distribution]) -> float:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from distmerge.coordinator import Progress, recipe_bytes
 from distmerge.evaluation import MEAN
-from distmerge.results import RunRecord, RunStore
+from distmerge.results import RunRecord, RunStore, suspicions
 from distmerge.run import Session, named_record, run
 from distmerge.spec import RunConfig
 from distmerge.sweep.board import Ended
@@ -37,7 +37,7 @@ def attempt(
         model, record = run(session, config, observe)
     except Exception as error:  # noqa: BLE001  # one failed run is one row; the sweep goes on
         failed = replace(
-            named_record(session, config.name, config.values()),
+            named_record(session, config),
             trial_id=trial_id,
             status="error",
             error=f"{type(error).__name__}: {error}",
@@ -56,6 +56,7 @@ def ended(record: RunRecord) -> Ended:
         means.get(("clean", "accuracy")),
         record.wall_s,
         record.error,
+        ", ".join(suspicions(record.metrics)),
     )
 
 

@@ -51,7 +51,7 @@ class RunTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
         """Do the run, have it recorded, and give what the search needs."""
         asked = self._config["run"]
         pipeline = self._shared.study.pipelines[asked["pipeline"]]
-        config = run_config(pipeline, asked["values"], self._shared.study.seed, HYPERS)
+        config = run_config(pipeline, asked["values"], asked["seed"], HYPERS)
         done = attempt(self._session, config, self.trial_id)
         record_done(self._shared, done)
         return {**ended(done.record)._asdict(), "done": True}
@@ -79,9 +79,11 @@ class _Searcher(_DriverOnly, Searcher):  # type: ignore[misc]  # Ray is untyped
     def suggest(self, trial_id: str) -> Any:
         suggestion = self._search.ask()
         if suggestion is None:
-            return Searcher.FINISHED
+            return None if self._search.remaining else Searcher.FINISHED  # None: ask again later
         self._running[trial_id] = suggestion
-        return {"run": {"pipeline": suggestion.pipeline, "values": suggestion.config.values()}}
+        config = suggestion.config
+        asked = {"pipeline": suggestion.pipeline, "values": config.values(), "seed": config.seed}
+        return {"run": asked}
 
     def on_trial_complete(
         self,
@@ -132,9 +134,8 @@ class _Watch(_DriverOnly, tune.Callback):  # type: ignore[misc]  # Ray is untype
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         suggestion = self.running[trial.trial_id]
-        config = suggestion.config
         record = replace(
-            named_record(self._session, config.name, config.values()),
+            named_record(self._session, suggestion.config),
             trial_id=trial.trial_id,
             status="error",
             error=f"the trial's process was lost: {trial.get_error()}",

@@ -34,6 +34,7 @@ def task_vectors(
     base: Mapping[str, Tensor],
     tuned: Mapping[str, Mapping[str, Tensor]],
     shapes: Mapping[str, torch.Size],
+    others: Mapping[str, Mapping[str, Tensor]] | None = None,
 ) -> TaskVectors:
     """Give the bank ``vectors[k] = tuned[k] - base``, in float32.
 
@@ -41,13 +42,14 @@ def task_vectors(
         base: the pretrained state dict.
         tuned: one state dict per task; the order gives the tasks' order.
         shapes: names and shapes that the tower expects; the order gives the layout.
+        others: state dicts of models that are not merged; they are checked with the rest.
 
     Raises:
         CheckpointError: lists every missing, extra, misshaped or non-finite tensor of every model.
     """
     problems = [
         f"{model}: {problem}"
-        for model, state in [("base", base), *tuned.items()]
+        for model, state in [("base", base), *tuned.items(), *(others or {}).items()]
         for problem in _problems(state, shapes)
     ]
     if problems:
@@ -70,5 +72,5 @@ def _problems(state: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]) -> 
             continue
         if state[name].shape != shape:
             yield f"{name}: got shape {tuple(state[name].shape)}, expected {tuple(shape)}"
-        elif not bool(torch.isfinite(state[name]).all()):
+        elif not bool(torch.isfinite(state[name].float()).all()):
             yield f"{name}: holds NaN or infinity"

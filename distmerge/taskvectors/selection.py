@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from distmerge.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -16,6 +18,15 @@ class Selection:
     """exact keeps ``floor(n density)``, reference ``int(n density) + 1``, both with ties."""
     text_parameters: int = 0
     """Parameters outside the tower that the reference counts in n, all of them zero."""
+
+    def __post_init__(self) -> None:
+        """Check the density, which must not be taken for a percentage.
+
+        Raises:
+            ConfigError: it is not in (0, 1].
+        """
+        if not 0 < self.density <= 1:
+            raise ConfigError(f"density: got {self.density}, expected a fraction in (0, 1]")
 
     def kept(self, num_parameters: int) -> int:
         """Give how many parameters of a task are kept."""

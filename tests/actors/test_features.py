@@ -1,11 +1,13 @@
 import os
 import signal
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from distmerge.actors import FeatureBank, Pool, stored_features, streamed_features
+from distmerge.actors import FeatureBank, Pool, RayModels, stored_features, streamed_features
 from distmerge.coordinator import (
     Digests,
     FeatureKey,
@@ -18,6 +20,7 @@ from distmerge.coordinator import (
 from distmerge.errors import WorkerTimeoutError
 from distmerge.methods.contract import PRETRAINED
 from distmerge.spec import ImageCounts, ModelFiles, RayConfig
+from tests.coordinator.sessions import session_of
 from tests.world import build_world
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
@@ -70,6 +73,26 @@ def test_streamed_features_equal_those_of_this_process_bit_for_bit(
             np.testing.assert_array_equal(bank[key].logits.numpy(), logits)
             np.testing.assert_array_equal(bank[key].confidence.numpy(), confidence)
             np.testing.assert_array_equal(store.load(key).features, features)
+
+
+@pytest.mark.parametrize("actors", [2, 3])
+def test_crossed_facts_equal_those_of_this_process_bit_for_bit(
+    actors: int, files: ModelFiles, source: Source, tmp_path: Path
+) -> None:
+    here = session_of(files, "adapt", "report")
+    keys, tasks = here.digests.keys, here.vectors.tasks
+    with Pool(source, models_of(source), CONFIG, actors=actors) as pool:
+        store = FeatureStore(tmp_path)
+        refs = streamed_features(pool, keys, store, CONFIG, block=16, report=silent)
+        there = RayModels(FeatureBank(refs, 30.0), pool.members, tasks, 30.0)
+        asked = {key[:3] for key in keys if key.crossed}
+        assert asked == {(m, t, r) for m, t in permutations(tasks, 2) for r in ("adapt", "report")}
+        for model, task, role in asked:
+            found, expected = (port.facts(model, task, role) for port in (there, here.models))
+            assert torch.equal(found.features, expected.features)
+            assert torch.equal(found.logits, expected.logits)
+            assert torch.equal(found.confidence, expected.confidence)
+            assert found.layers.shape == expected.layers.shape == (len(found.logits), 0, 16)
 
 
 def test_stored_features_are_put_without_any_actor(

@@ -23,6 +23,7 @@ from distmerge.methods import HYPERS
 from distmerge.methods.contract import IndividualModels, MergedModel, Model
 from distmerge.run import Session
 from distmerge.spec import ImageCounts, ModelFiles, Pipeline, RunConfig, Study, Value, run_config
+from distmerge.tasks import Role
 from distmerge.taskvectors import TaskVectors
 
 PIPELINE = Pipeline(stages=("weight_averaging",))
@@ -33,12 +34,15 @@ def source_of(files: ModelFiles) -> Source:
 
 
 @cache
-def session_of(files: ModelFiles) -> Session:
-    """Give a session on ``files``; loaded once, since nothing may change it."""
+def session_of(files: ModelFiles, *crossed: Role) -> Session:
+    """Give a session on ``files``; loaded once, since nothing may change it.
+
+    Of the roles ``crossed`` it knows what every task's model says about every task's images.
+    """
     source = source_of(files)
     material = load_material(source)
     vectors = load_vectors(source, material.tower)
-    digests = source_digests(source, material)
+    digests = source_digests(source, material, crossed)
     store = FeatureStore(files.base.parent / "features")
     bank = local_features(source, digests.keys, store, block=16, report=ignored)
     study = Study(study="tiny", models=files, pipelines=(PIPELINE,))
@@ -81,9 +85,9 @@ def merged_by(
     observe: Callable[[Progress], None] | None = None,
 ) -> Merged:
     """Do as ``learned_by`` for stages that do not end in a routed model."""
-    model, steps = learned_by(session, config, models=models, observe=observe)
-    assert isinstance(model, MergedModel)
-    return Merged(model, steps)
+    merging = learned_by(session, config, models=models, observe=observe)
+    assert isinstance(merging.model, MergedModel)
+    return Merged(merging.model, merging.steps)
 
 
 def tensors_of(model: Model) -> dict[str, Tensor]:

@@ -53,6 +53,16 @@ def test_a_study_needs_every_tasks_own_model_and_the_base_on_all_its_images() ->
     assert len({key.digest for key in keys}) == len(keys) == 12
 
 
+def test_further_models_look_at_the_images_they_are_named_for() -> None:
+    plain = feature_keys("tower", MODELS, HEADS, IMAGES)
+    others: dict[tuple[str, Role], tuple[str, ...]] = {(t, "report"): TASKS for t in TASKS}
+    crossed = feature_keys("tower", MODELS, HEADS, IMAGES, others)
+    more = {key[:3] for key in crossed if key.crossed}
+    assert more == {("beta", "alpha", "report"), ("alpha", "beta", "report")}
+    assert [key for key in crossed if not key.crossed] == list(plain)
+    assert len({key.digest for key in crossed}) == 14
+
+
 def test_equal_inputs_have_equal_addresses() -> None:
     assert changed() == set()
 

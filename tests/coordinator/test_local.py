@@ -6,9 +6,11 @@ import torch
 from distmerge.coordinator import FeatureStore, LocalModels, local_features
 from distmerge.methods.contract import PRETRAINED, Draw, Point
 from distmerge.methods.losses import mean_entropy
+from distmerge.models import load_state
 from distmerge.run import Session
 from distmerge.spec import ModelFiles
 from tests.coordinator.sessions import ignored, session_of, source_of
+from tests.methods.bd import batch_of
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +77,20 @@ def test_facts_are_found_by_model_task_and_role(session: Session, model: str) ->
     assert torch.equal(found.features, session.models.bank[key].features)
     assert found.features.shape == (16, 8)
     assert found.logits.shape == (16, 4)
+
+
+def test_crossed_facts_are_a_models_features_under_the_head_of_the_images_task(
+    world: ModelFiles,
+) -> None:
+    session = session_of(world, "report")
+    images = batch_of(session, "beta", 24)
+    weights = load_state(world.tasks[0].checkpoint)
+    with torch.inference_mode():
+        features = session.material.tower.features(weights, images)
+        logits = session.material.heads["beta"](features)
+    facts = session.models.facts("alpha", "beta", "report")
+    torch.testing.assert_close(facts.features, features, rtol=0, atol=1e-5)
+    torch.testing.assert_close(facts.logits, logits, rtol=0, atol=1e-4)
 
 
 def test_the_same_draw_has_the_same_gradient(session: Session) -> None:

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -7,7 +8,9 @@ import torch
 from torch import Tensor
 
 from distmerge.coordinator import Progress, optimise
+from distmerge.coordinator.optimise import Solved
 from distmerge.errors import DivergenceError
+from distmerge.methods.adaptation import Checked
 from distmerge.methods.contract import Problem
 from tests.coordinator.sessions import ignored
 from tests.oracles import adamerging
@@ -87,8 +90,16 @@ def test_the_last_parameters_are_kept_without_asking_for_a_score() -> None:
     assert value.item() == pytest.approx(0.7, abs=0.01)
 
 
-def best_of(scores: list[float], *, check_every: int) -> tuple[list[float], float]:
-    """Step a number from 0 by +1, checked against ``scores``; give where, and what is kept."""
+class Checks(NamedTuple):
+    """Where a number was checked, what it was left as, and what was said of it."""
+
+    places: list[float]
+    left: float
+    solved: Solved
+
+
+def checked_by(scores: list[float], checks: Checked) -> Checks:
+    """Step a number from 0 by +1 at most six times, checked against ``scores``."""
     value, checked, left = number(0.0), list[float](), list(scores)
 
     def backward(step: int) -> float:
@@ -99,17 +110,19 @@ def best_of(scores: list[float], *, check_every: int) -> tuple[list[float], floa
         checked.append(round(value.item(), 6))
         return left.pop(0)
 
-    problem = Problem(
-        "p", (value,), 6, 1.0, backward, keep="best", check_every=check_every, score=score
-    )
-    optimise(problem, ignored)
-    return checked, round(value.item(), 6)
+    problem = Problem("p", (value,), 6, 1.0, backward, checks=checks, score=score)
+    solved = optimise(problem, ignored)
+    return Checks(checked, round(value.item(), 6), solved)
+
+
+def best(*, check_every: int, patience: int = 0) -> Checked:
+    return Checked(keep="best", check_every=check_every, patience=patience)
 
 
 def test_the_score_is_taken_before_the_first_step_every_so_often_and_at_the_end() -> None:
-    assert best_of([0, 0, 0, 0], check_every=2)[0] == [0, 2, 4, 6]
-    assert best_of([0, 0, 0], check_every=4)[0] == [0, 4, 6]
-    assert best_of([0, 0], check_every=100)[0] == [0, 6]
+    assert checked_by([0, 0, 0, 0], best(check_every=2)).places == [0, 2, 4, 6]
+    assert checked_by([0, 0, 0], best(check_every=4)).places == [0, 4, 6]
+    assert checked_by([0, 0], best(check_every=100)).places == [0, 6]
 
 
 @pytest.mark.parametrize(
@@ -128,7 +141,44 @@ def test_the_score_is_taken_before_the_first_step_every_so_often_and_at_the_end(
 def test_the_best_checked_parameters_are_kept_and_of_equals_the_later(
     scores: list[float], kept: float
 ) -> None:
-    assert best_of(scores, check_every=2)[1] == kept
+    found = checked_by(scores, best(check_every=2))
+    assert found.left == kept
+    assert found.solved == (6, kept)
+
+
+@pytest.mark.parametrize(
+    ("scores", "patience", "steps", "kept"),
+    [
+        ([0.5, 0.5], 1, 2, 2),
+        ([0.5, 0.4], 1, 2, 0),
+        ([0.5, 0.6, 0.6], 1, 4, 4),
+        ([0.5, 0.6, 0.55, 0.5], 2, 6, 2),
+        ([0.5, 0.4, 0.3], 2, 4, 0),
+        ([0.5, 0.4, 0.6, 0.5], 2, 6, 4),
+        ([0.5, 0.4, 0.3, 0.2], 0, 6, 0),
+    ],
+)
+def test_checks_without_a_rise_stop_the_steps_and_the_best_are_kept(
+    scores: list[float], patience: int, steps: int, kept: int
+) -> None:
+    found = checked_by(scores, best(check_every=2, patience=patience))
+    assert found.solved == (steps, kept)
+    assert found.left == kept
+    assert len(found.places) == len(scores)
+
+
+def test_patience_alone_keeps_the_last_parameters() -> None:
+    found = checked_by([0.5, 0.4, 0.3], Checked(check_every=2, patience=2))
+    assert found.places == [0, 2, 4]
+    assert (found.left, found.solved) == (4, (4, 4))
+
+
+def test_only_steps_that_are_done_are_observed() -> None:
+    value, trace = number(2.0), list[Progress]()
+    checks = Checked(check_every=1, patience=1)
+    problem = Problem("p", (value,), 9, LR, towards_zero(value), checks=checks)
+    optimise(problem, trace.append)
+    assert [(p.step, p.steps) for p in trace] == [(1, 9)]
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])

@@ -43,7 +43,12 @@ def tinted(session: Session) -> MergedModel:
 
 @pytest.fixture(scope="module")
 def routed(session: Session) -> Model:
-    settings: dict[str, Value] = {"bd_merging.steps": 2, "bd_merging.hidden": 8}
+    settings: dict[str, Value] = {
+        "bd_merging.head_steps": 2,
+        "bd_merging.warm_up": 2,
+        "bd_merging.steps": 2,
+        "bd_merging.hidden": 8,
+    }
     return learned_by(session, config_of(settings, "bd_merging")).model
 
 

@@ -17,7 +17,12 @@ from tests.coordinator.sessions import config_of, learned_by, merged_by, session
 QUICK: dict[str, Value] = {"adamerging.steps": 5, "adamerging.batch_size": 4}
 BEST: dict[str, Value] = {**QUICK, "adamerging.keep": "best", "adamerging.check_every": 2}
 SURGERY: dict[str, Value] = {"surgery.steps": 5, "surgery.batch_size": 4}
-ROUTED: dict[str, Value] = {"bd_merging.steps": 3, "bd_merging.batch_size": 4}
+ROUTED: dict[str, Value] = {
+    "bd_merging.head_steps": 3,
+    "bd_merging.warm_up": 3,
+    "bd_merging.steps": 3,
+    "bd_merging.batch_size": 4,
+}
 
 
 class Sealed(LabelledImages):

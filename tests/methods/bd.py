@@ -24,7 +24,13 @@ from tests.coordinator.sessions import (
     learned_by,
 )
 
-QUICK: Mapping[str, Value] = {"steps": 6, "batch_size": 4}
+QUICK: Mapping[str, Value] = {
+    "head_steps": 6,
+    "warm_up": 6,
+    "views": 0,
+    "steps": 6,
+    "batch_size": 4,
+}
 
 
 def learned(session: Session, values: Mapping[str, Value], *, seed: int = 0) -> Model:

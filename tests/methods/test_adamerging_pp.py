@@ -32,6 +32,18 @@ def test_it_adapts_the_selected_task_vectors(world: ModelFiles) -> None:
     assert moved.max() > 0.05
 
 
+def test_it_stops_where_agreement_no_longer_rises(world: ModelFiles) -> None:
+    reckless: dict[str, Value] = {
+        "steps": 50,
+        "lr": 3.0,
+        "projection": "none",
+        "check_every": 1,
+        "patience": 3,
+    }
+    settings = {**STEPS, **{f"adamerging_pp.{key}": value for key, value in reckless.items()}}
+    assert merged_by(session_of(world), config_of(settings, "adamerging_pp")).steps < 50
+
+
 def test_with_everything_kept_and_one_sign_it_is_adamerging(world: ModelFiles) -> None:
     session = session_of(world)
     signs_agree = session.vectors.vectors.abs()

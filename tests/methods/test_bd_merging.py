@@ -1,4 +1,6 @@
-"""BD-Merging on the tiny world: both phases, and every option."""
+"""BD-Merging on the tiny world: all phases, and every option."""
+
+import math
 
 import numpy as np
 import pytest
@@ -14,10 +16,11 @@ from distmerge.methods.bd_merging import BDMerging
 from distmerge.methods.bd_merging.model import (
     RoutedModel,
     RouterInput,
-    router_tokens,
+    router_reader,
 )
 from distmerge.methods.bd_merging.objective import Objective
 from distmerge.methods.bd_merging.pool import Drawn, adapt_pool
+from distmerge.methods.bd_merging.router import identity_loss
 from distmerge.methods.bd_merging.stage import initial_evidence
 from distmerge.methods.contract import (
     PRETRAINED,
@@ -35,6 +38,11 @@ from tests.coordinator.sessions import (
 from tests.methods.bd import QUICK, base_of, batch_of, learned, routed, scope_of
 
 OPTIONS: tuple[dict[str, Value], ...] = (
+    {"warm_up": 0},
+    {"views": 2},
+    {"identity": 0.0},
+    {"steps": 0},
+    {"router_input": "cls"},
     {"router_input": "mean"},
     {"router_input": "embed"},
     {"router_norm": "none"},
@@ -93,11 +101,26 @@ def test_it_beats_weight_averaging(session: Session, trained: RoutedModel) -> No
     assert mean_accuracy(session, trained) > mean_accuracy(session, average) + 0.1
 
 
+def test_facts_alone_teach_the_router_whose_images_it_reads(session: Session) -> None:
+    model = routed(session, {"warm_up": 100, "steps": 0, "batch_size": 16, "router_input": "mean"})
+    for row, task in enumerate(session.vectors.tasks):
+        shares = model.answers(batch_of(session, task, 24)).routing.mean(dim=0)
+        assert int(shares.argmax()) == row
+
+
+def test_the_identity_loss_sums_the_tasks_means() -> None:
+    own = torch.tensor([0.5, 0.25, 0.2, 0.8])
+    routing = torch.stack([own, 1 - own], dim=1)
+    routing[2:] = routing[2:].flip(1)
+    expected = -(math.log(0.5) + math.log(0.25) + math.log(0.2) + math.log(0.8)) / 2
+    assert identity_loss(routing[:, :, None]).item() == pytest.approx(expected)
+
+
 def test_a_tasks_images_get_most_of_their_own_tasks_vector(
     session: Session, trained: RoutedModel
 ) -> None:
     for row, task in enumerate(session.vectors.tasks):
-        shares = trained.routing(batch_of(session, task, 24)).mean(dim=0)
+        shares = trained.answers(batch_of(session, task, 24)).routing.mean(dim=0)
         assert int(shares.argmax()) == row
 
 
@@ -110,7 +133,6 @@ def test_every_option_trains_and_ends_finite(session: Session, values: dict[str,
 
 INERT = (
     {"budget_mb": 1},
-    {"recompute": True},
     {"recompute": True},
     {"keep": "best", "check_every": 2, "check_images": 8},
     {"symmetric": True},
@@ -138,6 +160,7 @@ def test_without_a_router_the_loss_falls(session: Session, eta: float) -> None:
     trace: list[Progress] = []
     values: dict[str, Value] = {
         "router": "none",
+        "head_steps": 6,
         "steps": 40,
         "batch_size": 16,
         "lr": 0.01,
@@ -159,6 +182,15 @@ def test_without_router_and_contrast_a_step_is_one_of_adamerging(session: Sessio
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)
 
 
+def test_the_averaged_tower_is_what_weight_averaging_gives(session: Session) -> None:
+    average = learned_by(session, config_of({}, "weight_averaging")).model
+    assert isinstance(average, MergedModel)
+    named, batch = average.vectors.layout.unflatten(average.weights), batch_of(session)
+    expected = average.tower.encode(named, batch).layers[:, -1]
+    found = router_reader(average.tower, session.vectors, "averaged")(batch)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
 def test_features_and_tokens_of_adapt_images_are_facts(session: Session) -> None:
     pool = adapt_pool(base_of(session), scope_of(session), "cls")
     facts = session.models.facts(PRETRAINED, "beta", "adapt")
@@ -166,14 +198,14 @@ def test_features_and_tokens_of_adapt_images_are_facts(session: Session) -> None
     assert torch.equal(pool.tokens[40:80], facts.layers[:, -1])
 
 
-@pytest.mark.parametrize("kind", ["cls", "mean", "embed"])
+@pytest.mark.parametrize("kind", ["averaged", "cls", "mean", "embed"])
 def test_the_router_reads_the_same_when_it_learns_and_when_it_answers(
     session: Session, kind: RouterInput
 ) -> None:
     pool = adapt_pool(base_of(session), scope_of(session), kind)
     images = session.material.task("gamma").adapt
     batch = images.batch(np.arange(5), session.material.config.preprocess)
-    found = router_tokens(session.material.tower, session.vectors, batch, kind)
+    found = router_reader(session.material.tower, session.vectors, kind)(batch)
     torch.testing.assert_close(found, pool.tokens[80:85], rtol=0, atol=1e-5)
 
 

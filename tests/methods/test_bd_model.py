@@ -10,15 +10,15 @@ from torch import Tensor
 
 from distmerge.coordinator import LocalModels, recipe_bytes, router_bytes
 from distmerge.methods.bd_merging import BDMerging
+from distmerge.methods.bd_merging.evidence import uncertainty
 from distmerge.methods.bd_merging.model import (
     RoutedModel,
+    RouterInput,
     restored_model,
+    router_reader,
 )
 from distmerge.methods.bd_merging.router import Router, initial_router, standardised
-from distmerge.methods.contract import (
-    Model,
-    Routed,
-)
+from distmerge.methods.contract import MergedModel, Model, Routed
 from distmerge.run import Session
 from distmerge.spec import ModelFiles, Value
 from distmerge.taskvectors import TaskVectors
@@ -44,13 +44,41 @@ def trained(session: Session) -> RoutedModel:
 def test_features_routing_and_uncertainty_take_no_task(
     session: Session, trained: RoutedModel
 ) -> None:
-    images = batch_of(session)
     assert isinstance(trained, Routed)
-    assert trained.features(images).shape == (12, 8)
-    routing = trained.routing(images)
+    features, routing, uncertain = trained.answers(batch_of(session))
+    assert features.shape == (12, 8)
     torch.testing.assert_close(routing.sum(dim=1), torch.ones(12))
-    uncertain = trained.uncertainty(images)
     assert ((uncertain > 0) & (uncertain <= 1)).all()
+
+
+@pytest.mark.parametrize("router_input", ["averaged", "cls", "mean", "embed"])
+def test_the_answers_are_those_of_the_router_and_the_evidential_head(
+    session: Session, router_input: RouterInput
+) -> None:
+    model = routed(session, {"router_input": router_input, "grouping": "per_block"})
+    images, base = batch_of(session), base_of(session)
+    found = model.answers(images)
+    with torch.inference_mode():
+        tokens = router_reader(model.tower, model.vectors, router_input)(images)
+        routing = model.router(tokens).mean(dim=2)
+        plain = base.tower_features(images, "alpha")
+        expected = uncertainty(model.evidence.alpha(plain))
+    torch.testing.assert_close(found.routing, routing, rtol=0, atol=1e-6)
+    torch.testing.assert_close(found.uncertainty, expected, rtol=0, atol=1e-5)
+
+
+def test_a_uniform_router_is_the_weight_average(session: Session) -> None:
+    model = routed(session, {})
+    router = model.router
+    equal = replace(
+        router, out=torch.zeros_like(router.out), out_bias=torch.zeros_like(router.out_bias)
+    )
+    average = learned_by(session, config_of({}, "weight_averaging")).model
+    images, uniform = batch_of(session), replace(model, router=equal)
+    assert isinstance(average, MergedModel)
+    torch.testing.assert_close(
+        uniform.answers(images).features, average.features(images, "alpha"), rtol=0, atol=1e-5
+    )
 
 
 def test_one_merged_tower_is_no_routed_model(session: Session) -> None:
@@ -60,7 +88,7 @@ def test_one_merged_tower_is_no_routed_model(session: Session) -> None:
 
 def test_the_task_decides_about_the_head_alone(session: Session, trained: RoutedModel) -> None:
     images = batch_of(session)
-    expected = session.material.heads["beta"](trained.features(images))
+    expected = session.material.heads["beta"](trained.answers(images).features)
     assert torch.equal(trained.logits(images, "beta"), expected)
 
 
@@ -68,8 +96,9 @@ def test_an_images_answer_does_not_depend_on_its_batch(
     session: Session, trained: RoutedModel
 ) -> None:
     images = torch.cat([batch_of(session, task, 4) for task in session.vectors.tasks])
-    alone = torch.cat([trained.features(image[None]) for image in images])
-    torch.testing.assert_close(trained.features(images), alone, rtol=0, atol=1e-5)
+    alone = [trained.answers(image[None]) for image in images]
+    for together, parts in zip(trained.answers(images), zip(*alone, strict=True), strict=True):
+        torch.testing.assert_close(together, torch.cat(parts), rtol=0, atol=1e-5)
 
 
 def test_a_router_starts_near_the_weight_average(session: Session) -> None:
@@ -77,7 +106,8 @@ def test_a_router_starts_near_the_weight_average(session: Session) -> None:
     average = learned_by(session, config_of({}, "weight_averaging")).model
     images = batch_of(session)
     assert isinstance(model, RoutedModel)
-    torch.testing.assert_close(model.routing(images), torch.full((12, 3), 1 / 3), rtol=0, atol=0.05)
+    routing = model.answers(images).routing
+    torch.testing.assert_close(routing, torch.full((12, 3), 1 / 3), rtol=0, atol=0.05)
     torch.testing.assert_close(
         model.logits(images, "alpha"), average.logits(images, "alpha"), rtol=0, atol=0.5
     )
@@ -92,7 +122,7 @@ def test_task_vectors_of_zero_give_the_base(session: Session) -> None:
     model = routed(with_vectors(session, vectors_with(session, nothing)), {})
     images = batch_of(session)
     expected = base_of(session).tower_features(images, "alpha")
-    torch.testing.assert_close(model.features(images), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(model.answers(images).features, expected, rtol=0, atol=1e-5)
 
 
 def test_equal_models_are_merged_into_themselves(session: Session) -> None:
@@ -101,7 +131,7 @@ def test_equal_models_are_merged_into_themselves(session: Session) -> None:
     images = batch_of(session)
     weights = session.vectors.layout.unflatten(session.vectors.base + row[0])
     expected = session.material.tower.features(weights, images)
-    torch.testing.assert_close(model.features(images), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(model.answers(images).features, expected, rtol=0, atol=1e-5)
 
 
 def test_a_single_task_is_its_own_model(session: Session) -> None:
@@ -113,7 +143,8 @@ def test_a_single_task_is_its_own_model(session: Session) -> None:
     model = routed(alone, {})
     weights = vectors.layout.unflatten(vectors.base + vectors.vectors[0])
     expected = material.tower.features(weights, batch_of(session))
-    torch.testing.assert_close(model.features(batch_of(session)), expected, rtol=0, atol=1e-5)
+    found = model.answers(batch_of(session)).features
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -127,10 +158,9 @@ def test_a_recipe_gives_the_model_back(session: Session, values: dict[str, Value
     settings = {name: json.loads(header[name]) for name in model.settings()}
     state = safetensors.torch.load(content)
     again = restored_model(base_of(session), state, settings, budget_mb=512)
-    images = batch_of(session)
     assert header["run_id"] == "0123"
-    assert torch.equal(again.features(images), model.features(images))
-    assert torch.equal(again.uncertainty(images), model.uncertainty(images))
+    found, expected = (m.answers(batch_of(session)) for m in (again, model))
+    assert all(torch.equal(f, e) for f, e in zip(found, expected, strict=True))
 
 
 def test_a_standardised_router_reads_components_of_mean_zero_and_deviation_one() -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from distmerge.coordinator import BlockFacts, FeatureBlock, Progress, optimise
+from distmerge.coordinator.stages import model_features
 from distmerge.methods.contract import Draw, Facts, Gradient, MergedModel, Plan, Point, Scope
 from distmerge.methods.losses import BatchLoss
 from distmerge.methods.surgery import Surgery
@@ -21,7 +22,7 @@ from distmerge.models import load_state
 from distmerge.run import Session
 from distmerge.spec import ModelFiles
 from distmerge.tasks import Role, batch_indices
-from tests.coordinator.sessions import config_of, ignored, merged_by, session_of
+from tests.coordinator.sessions import config_of, ignored, learned_by, merged_by, session_of
 from tests.oracles import surgery
 
 TASKS = ("alpha", "beta", "gamma")
@@ -242,6 +243,42 @@ def test_the_correction_of_a_model_is_that_of_its_task(session: Session) -> None
     answers = [model.corrected(features, task) for task in TASKS]
     assert not torch.equal(answers[0], answers[1])
     assert torch.equal(answers[2], model.corrections["gamma"](features))
+
+
+def test_the_best_checked_correction_of_each_task_is_kept(session: Session) -> None:
+    def found(keep: str) -> dict[tuple[str, str], float]:
+        reckless = {"surgery.steps": 20, "surgery.lr": 0.3, "surgery.batch_size": 4}
+        config = config_of({**reckless, "surgery.keep": keep}, "task_arithmetic", "surgery")
+        return {(m.task, m.metric): m.value for m in learned_by(session, config).metrics}
+
+    last, best = found("last"), found("best")
+    assert all(best[task, "agreement"] >= best[task, "agreement:start"] for task in TASKS)
+    assert last["mean", "agreement"] < last["mean", "agreement:start"]
+
+
+def test_a_correction_is_scored_by_the_agreement_of_its_task(session: Session) -> None:
+    plan = real_plan(session, Surgery(check_images=24))
+    for problem, task in zip(plan.problems, TASKS, strict=True):
+        images = session.material.task(task).adapt.batch(
+            np.arange(24), session.material.config.preprocess
+        )
+        own = session.models.facts(task, task, "adapt").logits[:24].argmax(dim=1)
+        found = plan.result().logits(images, task).argmax(dim=1)
+        assert problem.score() == pytest.approx((found == own).double().mean().item())
+
+
+def real_plan(session: Session, hyper: Surgery) -> Plan:
+    """Plan the surgery of weight averaging."""
+    model = merged_by(session, config_of({}, "weight_averaging")).model
+    adapt = {task.name: task.adapt for task in session.material.tasks}
+    scope = Scope(
+        models=session.models,
+        adapt=adapt,
+        features=lambda model, task: model_features(session.material, model, adapt[task], task),
+        agreement=lambda model, images: 0.0,
+        seed=0,
+    )
+    return build(hyper, model, scope)
 
 
 def test_a_corrected_model_answers_features(session: Session) -> None:

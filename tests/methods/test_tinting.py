@@ -20,7 +20,7 @@ from distmerge.methods.tinting.stage import (
 from distmerge.run import Session
 from distmerge.spec import ModelFiles, Value
 from distmerge.tasks import batch_indices
-from tests.coordinator.sessions import config_of, ignored, merged_by, session_of
+from tests.coordinator.sessions import config_of, ignored, learned_by, merged_by, session_of
 
 # The golden example of algorithms.md 3.7.
 LOGITS = torch.tensor([[1.0, 0, 0], [0, 3, 0], [0, 0.2, 0]])
@@ -124,6 +124,26 @@ def test_a_sequential_step_moves_the_layer_of_one_task(session: Session) -> None
     assert all(
         not torch.equal(v["head.weight"], before[t]) for t, v in planned.result().own.items()
     )
+
+
+@pytest.mark.parametrize("schedule", ["joint", "sequential"])
+def test_the_best_checked_layers_and_coefficients_are_kept(session: Session, schedule: str) -> None:
+    settings: dict[str, Value] = {
+        **QUICK,
+        "tinting.lr": 50.0,
+        "tinting.coefficient_lr": 1.0,
+        "tinting.loss": "entropy",
+        "tinting.schedule": schedule,
+        "tinting.check_every": 2,
+    }
+
+    def mean(keep: str) -> dict[str, float]:
+        config = config_of({**settings, "tinting.keep": keep}, "tinting")
+        return {m.metric: m.value for m in learned_by(session, config).metrics if m.task == "mean"}
+
+    last, best = mean("last"), mean("best")
+    assert last["agreement"] < last["agreement:start"]
+    assert best["agreement"] >= best["agreement:start"]
 
 
 def contradicted(session: Session) -> Session:

@@ -13,7 +13,16 @@ import pytest
 from distmerge.errors import ResultsError
 from distmerge.report import leaderboard, suite_columns, task_columns
 from distmerge.results import Metric
-from tests.report.leaderboards import INDIVIDUAL, PRETRAINED, STUDY, by_entropy, failed, rows, run
+from tests.report.leaderboards import (
+    INDIVIDUAL,
+    PRETRAINED,
+    STUDY,
+    by_entropy,
+    collapsed,
+    failed,
+    rows,
+    run,
+)
 from tests.results.records import RECORD
 
 
@@ -42,6 +51,19 @@ def test_a_run_that_did_not_end_well_never_wins(tmp_path: Path, status: str) -> 
     lost = replace(run("lost", "learner", 0.9, 1.0), status=status)  # type: ignore[arg-type]  # a Status
     table = leaderboard(rows(tmp_path, lost, run("plain", "learner", 0.1, 0.1)), STUDY)
     assert table["run_id"].tolist() == ["plain"]
+
+
+def test_what_looks_like_a_collapse_is_that_of_the_run_shown(tmp_path: Path) -> None:
+    shown = collapsed(run("shown", "learner", 0.9, 0.5))
+    stored = rows(
+        tmp_path,
+        shown,
+        run("beaten", "learner", 0.1, 0.5),
+        run("fine", "fixer", 0.9, 0.4),
+        collapsed(run("other", "fixer", 0.1, 0.4)),
+    )
+    table = leaderboard(stored, STUDY)
+    assert table["collapse"].tolist() == ["task0: 2 of 31 classes", ""]
 
 
 def test_only_runs_scored_by_the_latest_criterion_compete(tmp_path: Path) -> None:

@@ -10,7 +10,15 @@ import pytest
 from rich.console import Console
 
 from distmerge.report import leaderboard, leaderboard_json, render_leaderboard
-from tests.report.leaderboards import INDIVIDUAL, PRETRAINED, STUDY, failed, rows, run
+from tests.report.leaderboards import (
+    INDIVIDUAL,
+    PRETRAINED,
+    STUDY,
+    collapsed,
+    failed,
+    rows,
+    run,
+)
 
 WIDE = tuple(0.5 + i / 100 for i in range(8))
 
@@ -99,6 +107,17 @@ def test_the_caption_warns_of_runs_on_different_data(tmp_path: Path) -> None:
     other = replace(run("b", "learner", 0.5, 0.5), data_digest="other")
     table = leaderboard(rows(tmp_path, run("a", "fixer", 0.5, 0.5), other), STUDY)
     assert "CAUTION: the runs differ in data_digest" in text(table)
+
+
+def test_a_run_that_looks_like_a_collapse_has_a_sign_and_a_footnote(
+    tmp_path: Path, small: pd.DataFrame
+) -> None:
+    suspect = collapsed(run("a", "learner", 0.9, 0.5))
+    printed = text(leaderboard(rows(tmp_path / "s", suspect, run("b", "fixer", 0.9, 0.5)), STUDY))
+    assert "\nlearner * " in printed
+    assert "\nfixer  " in printed
+    assert "\n* collapse? learner: task0: 2 of 31 classes\n" in printed
+    assert "collapse" not in text(small)
 
 
 def test_failed_runs_have_a_column_only_where_there_are_any(

@@ -60,3 +60,28 @@ def test_adapt_images_cannot_be_counted_where_the_report_images_are_adapted_on()
     }
     with pytest.raises(ValidationError, match="no meaning with protocol: transductive"):
         Study.model_validate(content)
+
+
+def repeated(**fields: object) -> Study:
+    content = {"study": "s", "models": {"zoo": "tiny"}, "pipelines": [{"stages": ["m"]}]}
+    return Study.model_validate({**content, **fields})
+
+
+def test_the_seeds_of_a_study_count_up_from_its_seed() -> None:
+    assert list(repeated().seeds) == [0]
+    assert list(repeated(seed=4, repeats=3).seeds) == [4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("repeats", "problem"),
+    [(0, "greater than 0"), (-1, "greater than 0"), (1.5, "valid integer"), ("x", "valid integer")],
+)
+def test_repeats_are_counted_from_one(repeats: object, problem: str) -> None:
+    with pytest.raises(ValidationError, match=problem):
+        repeated(repeats=repeats)
+
+
+def test_seeds_beyond_their_column_are_refused() -> None:
+    assert repeated(seed=2**63 - 2, repeats=2).seeds[-1] == 2**63 - 1
+    with pytest.raises(ValidationError, match=r"seed \+ repeats - 1: got 9223372036854775808"):
+        repeated(seed=2**63 - 2, repeats=3)

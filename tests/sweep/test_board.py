@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -41,10 +42,26 @@ def test_a_terminal_shows_the_runs_in_progress() -> None:
     assert "defaults" in output
 
 
+def test_what_looks_like_a_collapse_stands_in_the_line_of_the_run() -> None:
+    suspect = GOOD._replace(suspicion="textures: 2 of 31 classes")
+    (line,) = shown(terminal=False, ended=suspect).splitlines()
+    assert line.endswith("collapse? textures: 2 of 31 classes")
+    assert "collapse" not in shown(terminal=False, ended=GOOD)
+
+
 def test_a_failed_run_says_so_in_one_line() -> None:
     (line,) = shown(terminal=False, ended=BAD).splitlines()
     assert "failed after 1.0 s: DivergenceError: nan" in line
     assert "more" not in line
+
+
+def test_a_repeat_shows_its_seed() -> None:
+    output = io.StringIO()
+    first = suggestion("one", scaling=0.25)
+    repeat = first._replace(number=None, config=replace(first.config, seed=7))
+    with Board(Console(file=output, width=120), total=1) as board:
+        board.ended(repeat, GOOD)
+    assert "seed=7 scaling=0.25" in output.getvalue()
 
 
 def test_the_board_counts_failures_and_estimates_the_rest() -> None:

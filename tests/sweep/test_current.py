@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from distmerge.models import load_state, save_state
 from distmerge.spec import ModelFiles
 from distmerge.sweep import run_sweep
-from distmerge.sweep.current import current_rows, stored_values
+from distmerge.sweep.current import current_rows, stored_config
 from distmerge.sweep.prepare import prepare
 from tests.sweep.studies import console, study_of
 
@@ -70,6 +70,6 @@ def test_stored_values_have_the_types_of_their_hyperparameters(
     run_sweep(study, console())
     rows = prepare(study, silent).store.records("tiny")
     row = rows[rows["method"] == "weight_averaging+surgery"].iloc[0]
-    values = stored_values(row.to_dict(), study)
+    values = stored_config(row.to_dict()).values()
     assert values["surgery.steps"] == 20
     assert isinstance(values["surgery.rank"], int)

@@ -61,7 +61,12 @@ def test_corrections_lie_beside_the_tower_they_correct(world: ModelFiles, tmp_pa
 
 
 def test_a_router_lies_beside_the_base_that_it_adds_to(world: ModelFiles, tmp_path: Path) -> None:
-    settings = {"bd_merging.steps": 2, "bd_merging.hidden": 8}
+    settings = {
+        "bd_merging.head_steps": 2,
+        "bd_merging.warm_up": 2,
+        "bd_merging.steps": 2,
+        "bd_merging.hidden": 8,
+    }
     result = swept(world, tmp_path, "bd_merging", **settings)
     assert result.best is not None
     assert result.best.router is not None
@@ -72,7 +77,7 @@ def test_a_router_lies_beside_the_base_that_it_adds_to(world: ModelFiles, tmp_pa
     assert shapes["router.beta.weight"] == (1, 8)
     assert shapes["evidence.gamma.weight"] == (5, 8)
     with safe_open(result.best.router, framework="pt") as file:
-        assert json.loads(file.metadata()["router_input"]) == "cls"
+        assert json.loads(file.metadata()["router_input"]) == "averaged"
         assert json.loads(file.metadata()["distmerge"])["method"] == "bd_merging"
 
 

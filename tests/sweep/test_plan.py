@@ -27,6 +27,17 @@ def test_a_pipeline_of_one_run_shows_its_settings_and_no_ranges(
     assert "    task_arithmetic.scaling = 0.3" in lines
 
 
+@pytest.mark.parametrize(("repeats", "more"), [(2, "1 more seed"), (3, "2 more seeds")])
+def test_a_plan_counts_the_repeats_of_what_draws_something(
+    repeats: int, more: str, world: ModelFiles, tmp_path: Path
+) -> None:
+    pipelines = [{"stages": ["ties"], "trials": 2}, {"stages": ["adamerging"], "trials": 2}]
+    lines = list(plan_lines(study_of(world, tmp_path, pipelines=pipelines, repeats=repeats)))
+    assert "ties: 2 runs" in lines
+    assert f"adamerging: 2 runs, then the best one with {more}" in lines
+    assert lines[-1].endswith(f"runs still to do: {2 + 2 + repeats - 1}")
+
+
 def test_a_plan_of_a_finished_study_has_nothing_to_do(world: ModelFiles, tmp_path: Path) -> None:
     study = study_of(world, tmp_path, ray=False)
     run_sweep(study, console())

@@ -68,6 +68,22 @@ def test_unseen_tasks_give_neither_weights_nor_images(world: ModelFiles, tmp_pat
 
 
 @pytest.mark.parametrize(
+    ("stages", "roles"),
+    [(["bd_merging"], {"report"}), (["weight_averaging"], set())],
+    ids=["bd_merging", "weight_averaging"],
+)
+def test_models_look_at_other_merged_tasks_images_where_a_method_asks_for_it(
+    stages: list[str], roles: set[str], world: ModelFiles, tmp_path: Path
+) -> None:
+    study = study_of(world, tmp_path, unseen=["beta"], pipelines=[{"stages": stages}])
+    keys = prepare(study, refuse).digests.keys
+    pairs = (("alpha", "gamma"), ("gamma", "alpha"))
+    assert {key[:3] for key in keys if key.crossed} == {
+        (model, task, role) for model, task in pairs for role in roles
+    }
+
+
+@pytest.mark.parametrize(
     ("unseen", "problem"),
     [
         (["omega"], "no such task: omega; tasks: alpha, beta"),

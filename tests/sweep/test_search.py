@@ -5,16 +5,16 @@ from distmerge.methods import HYPERS
 from distmerge.spec import Pipeline, RunConfig, Study, digest
 from distmerge.sweep.search import Search, Suggestion
 
-NOTHING = pd.DataFrame(columns=["method", "suite", "metric", "run_id", "value"])
+NOTHING = pd.DataFrame(columns=["method", "suite", "metric", "run_id", "seed", "value"])
 
 
 def identify(config: RunConfig) -> str:
-    return digest([config.name, sorted(config.values().items())])
+    return digest([config.name, sorted(config.values().items()), config.seed])
 
 
-def study(*pipelines: Pipeline, seed: int = 0, sampler: str = "tpe") -> Study:
+def study(*pipelines: Pipeline, **fields: object) -> Study:
     content = {"study": "s", "models": {"zoo": "tiny"}, "pipelines": pipelines}
-    return Study.model_validate({**content, "seed": seed, "sampler": sampler})
+    return Study.model_validate({**content, **fields})
 
 
 def arithmetic(trials: int, **settings: object) -> Pipeline:
@@ -38,6 +38,7 @@ def rows(suggestions: list[Suggestion], metric: str = "score:agreement") -> pd.D
                 "suite": "select",
                 "metric": metric,
                 "run_id": s.run_id,
+                "seed": s.config.seed,
                 "value": 0.5,
                 **s.config.values(),
             }
@@ -164,3 +165,120 @@ def test_numbers_that_yaml_reads_as_text_are_known_again() -> None:
     found = asked(Search(study(pipeline), HYPERS, identify, NOTHING))
     assert {s.config.values()["adamerging.lr"] for s in found} == {1e-3, 1e-2}
     assert Search(study(pipeline), HYPERS, identify, rows(found)).remaining == 0
+
+
+def learning(trials: int) -> Pipeline:
+    """A pipeline whose result depends on the seed."""
+    rates = {"log_uniform": [1e-3, 1e-1]}
+    return Pipeline(stages=("adamerging",), trials=trials, settings={"adamerging.lr": rates})
+
+
+def rate(suggestion: Suggestion) -> float:
+    return float(str(suggestion.config.values()["adamerging.lr"]))
+
+
+def asked_by_rate(search: Search) -> list[Suggestion]:
+    """Give all suggestions where a higher rate is better."""
+    found = []
+    while (suggestion := search.ask()) is not None:
+        search.tell(suggestion, rate(suggestion))
+        found.append(suggestion)
+    return found
+
+
+def scored_by_rate(suggestions: list[Suggestion]) -> pd.DataFrame:
+    return rows(suggestions).assign(value=[rate(s) for s in suggestions])
+
+
+def test_the_best_configuration_is_asked_for_again_with_the_other_seeds() -> None:
+    search = Search(study(learning(3), seed=5, repeats=3), HYPERS, identify, NOTHING)
+    assert search.remaining == 3 + 2
+    found = asked_by_rate(search)
+    assert [s.config.seed for s in found] == [5, 5, 5, 6, 7]
+    best = max(map(rate, found[:3]))
+    assert [rate(s) for s in found[3:]] == [best, best]
+    assert [s.number for s in found[3:]] == [None, None]
+    assert search.unfinished == 0
+
+
+def test_of_equal_scores_the_smaller_run_id_is_repeated_as_the_leaderboard_shows() -> None:
+    found = asked(Search(study(learning(4), repeats=2), HYPERS, identify, NOTHING))
+    chosen = min(found[:4], key=lambda s: s.run_id)
+    assert found[4].config.values() == chosen.config.values()
+
+
+def test_a_pipeline_that_draws_nothing_is_not_repeated() -> None:
+    search = Search(study(arithmetic(2), repeats=3), HYPERS, identify, NOTHING)
+    assert search.remaining == 2
+    assert len(asked(search)) == 2
+
+
+def test_repeats_wait_for_every_trial_of_their_pipeline_and_for_no_other() -> None:
+    pipelines = learning(1), arithmetic(3)
+    search = Search(study(*pipelines, repeats=2), HYPERS, identify, NOTHING)
+    first, second, third = search.ask(), search.ask(), search.ask()
+    assert first is not None
+    assert [s.pipeline for s in (first, second, third) if s] == [0, 1, 1]
+    search.tell(first, 0.5)
+    repeat, last = search.ask(), search.ask()
+    assert repeat is not None
+    assert (repeat.pipeline, repeat.config.seed) == (0, 1)
+    assert last is not None
+    assert (last.pipeline, search.ask(), search.remaining) == (1, None, 0)
+
+
+def test_there_is_no_run_to_give_while_the_last_trial_is_in_progress() -> None:
+    search = Search(study(learning(1), repeats=2), HYPERS, identify, NOTHING)
+    trial = search.ask()
+    assert trial is not None
+    assert (search.ask(), search.remaining, search.unfinished) == (None, 1, 2)
+    search.tell(trial, 0.5)
+    repeat = search.ask()
+    assert repeat is not None
+    assert repeat.config.seed == 1
+
+
+def test_a_pipeline_of_failed_trials_has_no_best_one_to_repeat() -> None:
+    search = Search(study(learning(2), repeats=3), HYPERS, identify, NOTHING)
+    assert len(asked(search, score=None)) == 2
+    assert (search.remaining, search.unfinished) == (0, 0)
+
+
+def test_finished_repeats_are_not_asked_for_again() -> None:
+    before = asked_by_rate(Search(study(learning(2), repeats=3), HYPERS, identify, NOTHING))
+    assert len(before) == 4
+    again = Search(study(learning(2), repeats=3), HYPERS, identify, scored_by_rate(before))
+    assert again.remaining == 0
+    assert again.ask() is None
+
+
+def test_a_repeat_that_failed_is_asked_for_by_the_next_sweep() -> None:
+    before = asked_by_rate(Search(study(learning(2), repeats=3), HYPERS, identify, NOTHING))
+    known = scored_by_rate(before[:3])
+    (again,) = asked_by_rate(Search(study(learning(2), repeats=3), HYPERS, identify, known))
+    assert again.run_id == before[3].run_id
+
+
+def test_a_new_best_configuration_is_repeated_in_its_turn() -> None:
+    before = asked_by_rate(Search(study(learning(1), repeats=2), HYPERS, identify, NOTHING))
+    known = scored_by_rate(before)
+    later = asked_by_rate(Search(study(learning(6), repeats=2), HYPERS, identify, known))
+    assert [s.config.seed for s in later] == [0] * 5 + [1]
+    best = max(rate(s) for s in (*before, *later))
+    assert rate(later[-1]) == best > rate(before[0])
+
+
+def test_a_best_run_of_other_settings_is_repeated_as_the_leaderboard_shows_it() -> None:
+    before = asked_by_rate(Search(study(learning(3), repeats=1), HYPERS, identify, NOTHING))
+    low = Pipeline(stages=("adamerging",), settings={"adamerging.lr": 1e-4})
+    known = scored_by_rate(before)
+    later = asked_by_rate(Search(study(low, repeats=2), HYPERS, identify, known))
+    assert [s.config.seed for s in later] == [0, 1]
+    assert rate(later[1]) == max(map(rate, before))
+
+
+def test_a_repeats_score_is_no_trial_of_the_search() -> None:
+    before = asked(Search(study(learning(2), repeats=2), HYPERS, identify, NOTHING))
+    known = rows(before).assign(value=[0.1, 0.2, 0.9])
+    later = asked(Search(study(learning(3), repeats=1), HYPERS, identify, known), score=0.0)
+    assert len(later) == 1

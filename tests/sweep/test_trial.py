@@ -37,6 +37,17 @@ def test_an_attempt_that_fails_gives_a_record_with_its_error(world: ModelFiles) 
     assert ended(done.record).score is None
 
 
+def test_a_run_that_collapses_ends_with_what_looks_like_it(world: ModelFiles) -> None:
+    reckless = {**DIVERGING, "adamerging.lr": 1.0, "adamerging.steps": 20}
+    done = attempt(session_of(world), config_of(reckless, "adamerging"), "trial")
+    assert ended(done.record).suspicion.startswith("alpha: 1 of 3 classes, ")
+
+
+def test_a_run_that_learns_nothing_is_not_suspect(world: ModelFiles) -> None:
+    done = attempt(session_of(world), config_of({}, "weight_averaging"), "trial")
+    assert ended(done.record).suspicion == ""
+
+
 def test_a_run_of_a_used_process_equals_that_of_a_fresh_one(world: ModelFiles) -> None:
     session = session_of(world)
     adapt = {"adamerging.steps": 5, "adamerging.batch_size": 8}

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field
 
 from distmerge.methods.adaptation import CoefficientAdaptation
 from distmerge.methods.declaration import Method
@@ -16,7 +16,7 @@ class AdaMergingPlusPlus(CoefficientAdaptation):
     """Share of every task vector that is kept, a fraction in (0, 1]."""
     trim_rule: Literal["exact", "reference"] = "exact"
     """reference keeps one parameter more, as the authors' code does."""
-    text_parameters: NonNegativeInt = 0
+    text_parameters: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Parameters outside the tower that the reference counts in the density; see ties."""
 
 

@@ -5,38 +5,52 @@ from typing import Annotated, Literal
 from pydantic import (
     Field,
     NonNegativeFloat,
-    NonNegativeInt,
     PositiveFloat,
-    PositiveInt,
     model_validator,
 )
 
+from distmerge.methods.adaptation import Checked
 from distmerge.methods.declaration import Method
-from distmerge.spec import Hyper, LogUniform
+from distmerge.spec import Count, LogUniform
+
+CountOrNone = Annotated[int, Field(ge=0, lt=2**31)]
 
 
-class BDMerging(Hyper):
+class BDMerging(Checked):
     """Settings of BD-Merging; what the paper leaves open is algorithms.md 3.9, row by row."""
 
-    steps: PositiveInt = 300
-    """Optimiser steps of the evidential head, and again of the router."""
-    lr: Annotated[PositiveFloat, LogUniform(3e-4, 1e-2)] = 1e-3
-    """Adam's learning rate for the router."""
+    head_steps: Count = 300
+    """Optimiser steps of the evidential head."""
     head_lr: PositiveFloat = 1e-3
-    """Adam's learning rate for the evidential head."""
-    batch_size: PositiveInt = 16
+    """Adam's learning rate for the evidential head, and for the router's warm-up."""
+    warm_up: CountOrNone = 1000
+    """Steps in which the router learns which task an adapt image is from, on cached tokens alone.
+    It departs from the paper, whose entropy loss routes tasks to foreign models that are sure of
+    themselves (docs/decisions/0003); 0: as published."""
+    views: Annotated[int, Field(ge=0, le=100)] = 2
+    """Altered copies (AugMix) of every adapt image that the warm-up reads as often as the image
+    itself, so that the router stands corrupted images better."""
+    identity: NonNegativeFloat = 1.0
+    """Weight of that loss in the steps that follow; 0: as published."""
+    steps: CountOrNone = 300
+    """Optimiser steps of the router, or of shared coefficients, through the merged forward. 0: the
+    router stays as warmed up."""
+    lr: Annotated[PositiveFloat, LogUniform(3e-4, 1e-2)] = 1e-3
+    """Adam's learning rate in those steps."""
+    batch_size: Count = 16
     """Images per task and step."""
     router: Literal["mlp", "none"] = "mlp"
     """none: coefficients that all images share are trained with the same loss ("w/o router")."""
-    router_input: Literal["cls", "mean", "embed"] = "cls"
-    """What the router reads of the pretrained tower. cls: the class token after the last block, a
-    fact that is streamed anyway; it departs from the paper's token embeddings, of which only the
-    class token is streamed. mean: the mean of all tokens there; embed: the mean of the patch
-    embeddings. Both need one more pass over the adapt images."""
+    router_input: Literal["averaged", "cls", "mean", "embed"] = "averaged"
+    """What the router reads. averaged: the class token after the last block of the weight average
+    of all models, which tells tasks apart better than the pretrained tower (docs/decisions/0003).
+    Of the pretrained tower, as in the paper: cls, its class token there, a fact that is streamed
+    anyway; mean, the mean of all tokens there; embed, the mean of the patch embeddings. All but
+    cls need one more pass."""
     router_norm: Literal["standard", "none"] = "standard"
     """standard: every component of what the router reads has mean 0 and deviation 1 over the adapt
     images. It departs from the paper, which names no scaling."""
-    hidden: PositiveInt = 256
+    hidden: Count = 256
     """Hidden units of the router."""
     grouping: Literal["global", "per_block", "per_tensor"] = "global"
     """One routing weight per image, task and: model (task level), block, or tensor (layer level).
@@ -45,7 +59,7 @@ class BDMerging(Hyper):
     """Every coefficient's first value with `router: none`."""
     eta: Annotated[NonNegativeFloat, LogUniform(0.01, 1.0)] = 0.1
     """Weight of the contrastive loss; 0: entropy alone ("w/o L_Dis")."""
-    temperature: PositiveFloat = 0.1
+    temperature: Annotated[float, Field(ge=1e-3)] = 0.1
     """Divides the cosine similarities in the contrastive loss."""
     entropy: Literal["plain", "relative"] = "plain"
     """relative: divided by ln(classes), so that tasks with many classes do not outweigh the rest.
@@ -89,29 +103,22 @@ class BDMerging(Hyper):
     pool: Literal["batch", "bank"] = "batch"
     """Where neighbours are looked for: the step's images of all tasks, or all adapt images. Pairs
     to pull and push are of the step either way."""
-    radius: NonNegativeFloat = 0.0
+    radius: Annotated[float, Field(ge=0, le=2)] = 0.0
     """Cosine distance up to which images are neighbours; 0: `radius_quantile` decides."""
     radius_quantile: Annotated[float, Field(ge=0, le=1)] = 0.25
     """Share of the pool's distances that are within the radius."""
-    min_neighbours: PositiveInt = 4
+    min_neighbours: Count = 4
     """The nearest images are neighbours, however far away."""
     eps_quantile: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Share of the neighbours that are pulled; the rest is pushed."""
     eps_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """How much of the last step's threshold between them is kept."""
-    budget_mb: NonNegativeInt = 0
+    budget_mb: CountOrNone = 0
     """Memory for rows of weight matrices that are made for single images. 0: 4 on a CPU, so that
     they stay in its cache, and 512 on a GPU."""
     recompute: bool = False
     """Whether blocks run a second time in the backward pass instead of keeping their activations.
     """
-    keep: Literal["last", "best"] = "last"
-    """best: keep the checked step at which routed and individual models agree most on adapt images.
-    """
-    check_every: PositiveInt = 10
-    """Steps between checks; used by `keep: best`."""
-    check_images: PositiveInt = 64
-    """Adapt images per task and check."""
 
     @model_validator(mode="after")
     def _the_bank_stands_still(self) -> "BDMerging":
@@ -138,4 +145,5 @@ METHOD = Method(
     paper="BD-Merging, arXiv:2603.03920",
     summary="theta(x) = theta0 + sum_k w_k(x) * tau_k, w trained on entropy and found conflicts",
     hyper=BDMerging,
+    crossed=("report",),
 )

@@ -39,7 +39,8 @@ class EvidentialHead:
         """Give the head that starts with the weights of all ``heads``; its offset is 0.
 
         Raises:
-            ConfigError: an alias is malformed, or names a task or class that is not there.
+            ConfigError: an alias is malformed, or names a task or class that is not there, or the
+                aliases leave one class only.
         """
         parts = list(heads.values())
         tasks, sizes = tuple(heads), tuple(len(head.weight) for head in parts)
@@ -89,7 +90,8 @@ def label_numbers(
     """Give the unified class of every (task, class) pair; ``aliases`` as in the settings.
 
     Raises:
-        ConfigError: an alias is malformed, or names a task or class that is not there.
+        ConfigError: an alias is malformed, or names a task or class that is not there, or the
+            aliases leave one class only.
     """
     pairs = [f"{t}.{c}" for t, size in zip(tasks, sizes, strict=True) for c in range(size)]
     root = {pair: pair for pair in pairs}
@@ -103,6 +105,10 @@ def label_numbers(
         kept, merged = (root[name] for name in names)
         root = {pair: kept if r == merged else r for pair, r in root.items()}
     classes = {name: number for number, name in enumerate(dict.fromkeys(root.values()))}
+    if len(classes) < 2:
+        raise ConfigError(
+            "aliases: all classes of all tasks are made one; expected two or more to be left"
+        )
     return torch.tensor([classes[root[pair]] for pair in pairs])
 
 

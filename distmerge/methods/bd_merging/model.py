@@ -1,8 +1,9 @@
 """The routed model: every image is answered by a merge of its own."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any, Literal, TypeAlias
 
 import torch
 from jaxtyping import Float
@@ -10,11 +11,15 @@ from torch import Tensor
 
 from distmerge.methods.bd_merging.evidence import EvidentialHead, uncertainty
 from distmerge.methods.bd_merging.router import Router
-from distmerge.methods.contract import MergedModel
+from distmerge.methods.contract import Answers, MergedModel
 from distmerge.models import Head, RoutedWeights, Tower, mean_tokens, routed_features
-from distmerge.taskvectors import Grouping, TaskVectors, merge_groups
+from distmerge.taskvectors import Grouping, TaskVectors, merge, merge_groups
 
-RouterInput = Literal["cls", "mean", "embed"]
+RouterInput = Literal["averaged", "cls", "mean", "embed"]
+Reader: TypeAlias = Callable[
+    [Float[Tensor, "image channel height width"]], Float[Tensor, "image width"]
+]
+_AFTER: Mapping[RouterInput, Literal["stem", "blocks"]] = {"embed": "stem", "mean": "blocks"}
 _CPU_MB, _GPU_MB = 4, 512  # what fits into a core's cache; what keeps a GPU busy
 
 
@@ -22,7 +27,8 @@ _CPU_MB, _GPU_MB = 4, 512  # what fits into a core's cache; what keeps a GPU bus
 class RoutedModel:
     """``theta(x) = theta0 + sum_k w_k(x) tau_k``; no answer but the logits' head knows the task.
 
-    The routing is read off the pretrained tower's tokens of the image.
+    The routing is read off an image's tokens under one fixed tower, whatever the task. Equal
+    weights of 1/K for every image ("uniform" routing) are weight averaging.
     """
 
     tower: Tower
@@ -34,43 +40,34 @@ class RoutedModel:
     router_input: RouterInput
     budget_mb: int
 
-    def features(
-        self, images: Float[Tensor, "image channel height width"]
-    ) -> Float[Tensor, "image feature"]:
-        """Give the features under each image's own weights, not normalised."""
+    def answers(self, images: Float[Tensor, "image channel height width"]) -> Answers:
+        """Give routed features, the routing's mean over groups, and the evidential head's u.
+
+        The pretrained tower runs once, for u; with ``router_input`` cls it serves the router too.
+        """
         with torch.inference_mode():
             images = images.to(self.vectors.base.device)
-            return routed_features(
-                self.tower.config,
-                routed_weights(self.vectors, self.grouping),
-                self.router(self._tokens(images)),
-                images,
-                budget_bytes=budget_bytes(self.budget_mb, images.device),
+            weights = routed_weights(self.vectors, self.grouping)
+            encoding = self.tower.encode(weights.base, images)
+            tokens = encoding.layers[:, -1] if self.router_input == "cls" else self._read(images)
+            routing = self.router(tokens)
+            budget = budget_bytes(self.budget_mb, images.device)
+            features = routed_features(
+                self.tower.config, weights, routing, images, budget_bytes=budget
             )
+            u = uncertainty(self.evidence.alpha(encoding.features))
+            return Answers(features, routing.mean(dim=2), u)
+
+    @cached_property
+    def _read(self) -> Reader:
+        return router_reader(self.tower, self.vectors, self.router_input)
 
     def logits(
         self, images: Float[Tensor, "image channel height width"], task: str
     ) -> Float[Tensor, "image class"]:
         """Give the logits over the classes of ``task``."""
         with torch.inference_mode():
-            return self.heads[task](self.features(images))
-
-    def routing(
-        self, images: Float[Tensor, "image channel height width"]
-    ) -> Float[Tensor, "image task"]:
-        """Give how much of each task's vector an image gets, the mean over groups."""
-        with torch.inference_mode():
-            tokens = self._tokens(images.to(self.vectors.base.device))
-            return self.router(tokens).mean(dim=2)
-
-    def uncertainty(
-        self, images: Float[Tensor, "image channel height width"]
-    ) -> Float[Tensor, " image"]:
-        """Give the evidential head's u, from 0 to 1."""
-        with torch.inference_mode():
-            images = images.to(self.vectors.base.device)
-            base = self.vectors.layout.unflatten(self.vectors.base)
-            return uncertainty(self.evidence.alpha(self.tower.features(base, images)))
+            return self.heads[task](self.answers(images).features)
 
     def state(self) -> dict[str, Tensor]:
         """Give everything that was learned, a task's rows under its name."""
@@ -96,11 +93,6 @@ class RoutedModel:
             "grouping": self.grouping,
             "aliases": self.evidence.aliases,
         }
-
-    def _tokens(
-        self, images: Float[Tensor, "image channel height width"]
-    ) -> Float[Tensor, "image width"]:
-        return router_tokens(self.tower, self.vectors, images, self.router_input)
 
 
 def restored_model(
@@ -153,15 +145,18 @@ def routed_weights(vectors: TaskVectors, grouping: Grouping) -> RoutedWeights:
     return RoutedWeights(vectors.layout.unflatten(vectors.base), stacked, numbers)
 
 
-def router_tokens(
-    tower: Tower,
-    vectors: TaskVectors,
-    images: Float[Tensor, "image channel height width"],
-    kind: RouterInput,
-) -> Float[Tensor, "image width"]:
-    """Give what the router reads: one vector per image, from the pretrained tower."""
-    base = vectors.layout.unflatten(vectors.base)
-    if kind == "cls":
-        return tower.encode(base, images).layers[:, -1]
-    after: Literal["stem", "blocks"] = "blocks" if kind == "mean" else "stem"
-    return mean_tokens(tower.config, base, images, after=after)
+def router_reader(tower: Tower, vectors: TaskVectors, kind: RouterInput) -> Reader:
+    """Give what reads the router's input off images: one vector per image."""
+    unflatten = vectors.layout.unflatten
+    if kind in ("averaged", "cls"):
+        weights = unflatten(_averaged(vectors) if kind == "averaged" else vectors.base)
+        return lambda images: tower.encode(weights, images).layers[:, -1]
+    base, after = unflatten(vectors.base), _AFTER[kind]
+    return lambda images: mean_tokens(tower.config, base, images, after=after)
+
+
+def _averaged(vectors: TaskVectors) -> Float[Tensor, " parameter"]:
+    """Give the mean of all models, the base not among them."""
+    num_tasks = len(vectors.tasks)
+    shape = (num_tasks, len(vectors.layout.segments))
+    return merge(vectors, torch.full(shape, 1 / num_tasks, dtype=torch.float64))

@@ -1,6 +1,6 @@
 """The adapt images of all tasks side by side, with what the pretrained tower says about them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from distmerge.methods.bd_merging.model import RouterInput, router_tokens
+from distmerge.methods.bd_merging.model import Reader, RouterInput, router_reader
 from distmerge.methods.contract import PRETRAINED, MergedModel, Scope
 from distmerge.spec import Preprocess
 from distmerge.tasks import Images, batch_indices
@@ -67,10 +67,17 @@ def adapt_pool(model: MergedModel, scope: Scope, router_input: RouterInput) -> P
     if router_input == "cls":
         tokens = torch.cat([fact.layers[:, -1] for fact in facts]).to(device)
         return Pool(images, preprocess, features, tokens)
+    read = router_reader(model.tower, model.vectors, router_input)
+    return Pool(images, preprocess, features, tokens_of(images.values(), preprocess, read, device))
+
+
+def tokens_of(
+    images: Iterable[Images], preprocess: Preprocess, read: Reader, device: torch.device
+) -> Float[Tensor, "image width"]:
+    """Give what a reader reads off all images, one after the other."""
     parts = []
-    for some in images.values():
+    for some in images:
         for chunk in np.split(np.arange(len(some)), range(_BATCH, len(some), _BATCH)):
-            batch = some.batch(chunk, preprocess).to(device)
             with torch.no_grad():
-                parts.append(router_tokens(model.tower, model.vectors, batch, router_input))
-    return Pool(images, preprocess, features, torch.cat(parts))
+                parts.append(read(some.batch(chunk, preprocess).to(device)))
+    return torch.cat(parts)

@@ -64,6 +64,21 @@ def initial_router(
     return Router(*constants, *first, torch.stack(rows), torch.zeros(len(rows), num_groups))
 
 
+def identity_loss(routing: Float[Tensor, "image task group"]) -> Float[Tensor, ""]:
+    """Give how badly images are sent to their own tasks: ``-ln w``, each task's mean, summed.
+
+    The mean over groups counts. No class label is read: whose adapt image it is, every method
+    knows. Source: as the router of Twin-Merging is trained, arXiv:2406.15479; algorithms.md 3.11.
+
+    Args:
+        routing: of the same number of images of every task, tasks in order.
+    """
+    num_tasks = routing.shape[1]
+    by_task = routing.unflatten(0, (num_tasks, -1)).diagonal(dim1=0, dim2=2)
+    loss: Tensor = -by_task.log().flatten(0, 1).mean(dim=0).sum()
+    return loss
+
+
 def standardised(router: Router, tokens: Float[Tensor, "image width"]) -> Router:
     """Give the router that reads ``tokens`` with mean 0 and deviation 1 in every component.
 

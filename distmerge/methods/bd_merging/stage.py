@@ -1,10 +1,12 @@
-"""Train the evidential head on cached features, then the router through the routed forward."""
+"""Train the evidential head and the router on cached facts, then on through the routed forward."""
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from distmerge.methods.bd_merging import BDMerging
@@ -12,17 +14,30 @@ from distmerge.methods.bd_merging.evidence import (
     EvidentialHead,
     calibrated_offset,
 )
-from distmerge.methods.bd_merging.model import RoutedModel, budget_bytes, routed_weights
+from distmerge.methods.bd_merging.model import (
+    RoutedModel,
+    budget_bytes,
+    routed_weights,
+    router_reader,
+)
 from distmerge.methods.bd_merging.objective import Objective, head_loss
 from distmerge.methods.bd_merging.pool import Pool, adapt_pool
-from distmerge.methods.bd_merging.router import initial_router, standardised
+from distmerge.methods.bd_merging.router import Router, identity_loss, initial_router, standardised
+from distmerge.methods.bd_merging.views import drawn_views, view_tokens
 from distmerge.methods.contract import MergedModel, Model, Problem, RoutedPlan, Scope
 from distmerge.models import Head, routed_features
 from distmerge.taskvectors import contract, merge, merge_groups
 
 
+class Learned(NamedTuple):
+    """Tensors to learn, and the rate of each."""
+
+    parameters: tuple[Tensor, ...]
+    rates: tuple[float, ...]
+
+
 def build(hyper: BDMerging, model: MergedModel, scope: Scope) -> RoutedPlan:
-    """Plan both phases. Source: arXiv:2603.03920; algorithms.md 3.8, and 3.9 for its open points.
+    """Plan all phases. Source: arXiv:2603.03920; algorithms.md 3.8, and 3.9 for its open points.
 
     Raises:
         ConfigError: an alias names a class that is not there.
@@ -32,13 +47,13 @@ def build(hyper: BDMerging, model: MergedModel, scope: Scope) -> RoutedPlan:
     first = Problem(
         name="evidential head",
         parameters=(evidence.weight,),
-        steps=hyper.steps,
+        steps=hyper.head_steps,
         lr=hyper.head_lr,
         backward=_head_backward(hyper, pool, evidence, scope.seed),
     )
     second = _routed if hyper.router == "mlp" else _static
-    problem, result = second(hyper, model, scope, pool, evidence)
-    return RoutedPlan((first, problem), result)
+    problems, result = second(hyper, model, scope, pool, evidence)
+    return RoutedPlan((first, *problems), result)
 
 
 def initial_evidence(hyper: BDMerging, model: MergedModel, pool: Pool) -> EvidentialHead:
@@ -68,8 +83,8 @@ def _head_backward(
 
 def _routed(
     hyper: BDMerging, model: MergedModel, scope: Scope, pool: Pool, evidence: EvidentialHead
-) -> tuple[Problem, Callable[[], Model]]:
-    """Give the router's problem, and the model that routes image by image."""
+) -> tuple[tuple[Problem, ...], Callable[[], Model]]:
+    """Give the router's problems, and the model that routes image by image."""
     vectors, width = model.vectors, pool.tokens.shape[1]
     columns = len(merge_groups(vectors.layout, hyper.grouping).names)
     router = initial_router(vectors.tasks, columns, width, hyper.hidden, scope.seed)
@@ -80,15 +95,18 @@ def _routed(
 
     def backward(step: int) -> float:
         drawn = pool.draw(scope.seed, step, hyper.batch_size)
+        routing = router(pool.tokens[drawn.places])
         features = routed_features(
             model.tower.config,
             weights,
-            router(pool.tokens[drawn.places]),
+            routing,
             drawn.images,
             budget_bytes=budget_bytes(hyper.budget_mb, drawn.images.device),
             recompute=hyper.recompute,
         )
         loss = objective(features, drawn)
+        if hyper.identity:
+            loss = loss + hyper.identity * identity_loss(routing)
         loss.backward()
         return loss.item()
 
@@ -105,14 +123,38 @@ def _routed(
             hyper.budget_mb,
         )
 
-    extra = (evidence.weight,) if hyper.train_head == "both" else ()
-    parameters = (*router.parameters, *extra)
-    return _problem(hyper, scope, "router", parameters, backward, current), current
+    warm_up = Problem(
+        name="router warm-up",
+        parameters=router.parameters,
+        steps=hyper.warm_up,
+        lr=hyper.head_lr,
+        backward=_identity_backward(hyper, model, pool, router, scope.seed),
+    )
+    learned = _learned(hyper, router.parameters, evidence)
+    problem = _problem(hyper, scope, "router", learned, backward, current)
+    return (warm_up, problem), current
+
+
+def _identity_backward(
+    hyper: BDMerging, model: MergedModel, pool: Pool, router: Router, seed: int
+) -> Callable[[int], float]:
+    @cache
+    def views() -> Float[Tensor, "view image width"]:
+        read = router_reader(model.tower, model.vectors, hyper.router_input)
+        return view_tokens(pool, read, hyper.views, seed)
+
+    def backward(step: int) -> float:
+        places = pool.places(seed, step, hyper.batch_size)
+        loss = identity_loss(router(drawn_views(views(), places, seed, step)))
+        loss.backward()
+        return loss.item()
+
+    return backward
 
 
 def _static(
     hyper: BDMerging, model: MergedModel, scope: Scope, pool: Pool, evidence: EvidentialHead
-) -> tuple[Problem, Callable[[], Model]]:
+) -> tuple[tuple[Problem, ...], Callable[[], Model]]:
     """Give the problem of coefficients that all images share, learned with the same loss."""
     vectors, groups = model.vectors, merge_groups(model.vectors.layout, hyper.grouping)
     raw = torch.full((len(vectors.tasks), len(groups.names)), hyper.init, dtype=torch.float64)
@@ -135,25 +177,32 @@ def _static(
     def current() -> MergedModel:
         return model.merged(spread())
 
+    learned = _learned(hyper, (raw,), evidence)
+    problem = _problem(hyper, scope, "coefficients", learned, backward, current)
+    return (problem,), current
+
+
+def _learned(hyper: BDMerging, own: tuple[Tensor, ...], evidence: EvidentialHead) -> Learned:
+    """Give what the last phase learns, each at its rate."""
     extra = (evidence.weight,) if hyper.train_head == "both" else ()
-    return _problem(hyper, scope, "coefficients", (raw, *extra), backward, current), current
+    rates = (hyper.lr,) * len(own) + (hyper.head_lr,) * len(extra)
+    return Learned((*own, *extra), rates)
 
 
 def _problem(
     hyper: BDMerging,
     scope: Scope,
     name: str,
-    parameters: tuple[Tensor, ...],
+    learned: Learned,
     backward: Callable[[int], float],
     current: Callable[[], Model],
 ) -> Problem:
     return Problem(
         name=name,
-        parameters=parameters,
+        parameters=learned.parameters,
         steps=hyper.steps,
-        lr=hyper.lr,
+        lr=learned.rates,
         backward=backward,
-        keep=hyper.keep,
-        check_every=hyper.check_every,
+        checks=hyper,
         score=lambda: scope.agreement(current(), hyper.check_images),
     )

@@ -4,11 +4,12 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import PositiveFloat
 
+from distmerge.methods.adaptation import Checked
 from distmerge.methods.declaration import Method
-from distmerge.spec import Choice, Count, Hyper, LogUniform
+from distmerge.spec import Choice, Count, LogUniform
 
 
-class Surgery(Hyper):
+class Surgery(Checked):
     """Settings of Representation Surgery; the defaults are the paper's."""
 
     role: ClassVar[Literal["merge", "correction"]] = "correction"

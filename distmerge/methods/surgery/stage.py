@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from distmerge.methods.contract import MergedModel, Plan, Problem, Scope
+from distmerge.methods.contract import IndividualModels, MergedModel, Plan, Problem, Scope
 from distmerge.methods.surgery import Surgery
-from distmerge.models import initialised
+from distmerge.models import Head, initialised
 from distmerge.tasks import batch_indices
 
 
@@ -56,6 +56,15 @@ def build(hyper: Surgery, model: MergedModel, scope: Scope) -> Plan:
                 steps=hyper.steps,
                 lr=hyper.lr,
                 backward=partial(_backward, correction, merged, individual, draw),
+                checks=hyper,
+                score=partial(
+                    _agreement,
+                    scope.models,
+                    task,
+                    model.head(task),
+                    correction,
+                    merged[: hyper.check_images],
+                ),
             )
         )
     return Plan(tuple(problems), lambda: replace(model, corrections=corrections))
@@ -85,3 +94,17 @@ def _backward(
     loss = representation_bias(correction(merged[index]), individual[index])
     loss.backward()
     return loss.item()
+
+
+def _agreement(
+    models: IndividualModels,
+    task: str,
+    head: Head,
+    correction: LowRankCorrection,
+    merged: Float[Tensor, "image feature"],
+) -> float:
+    """Give the share of the first adapt images on which corrected and individual model agree."""
+    own = models.facts(task, task, "adapt").logits[: len(merged)].argmax(dim=1)
+    with torch.no_grad():
+        found = head(correction(merged)).argmax(dim=1).cpu()
+    return (found == own).double().mean().item()

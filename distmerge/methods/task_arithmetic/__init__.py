@@ -21,4 +21,5 @@ METHOD = Method(
     paper="Ilharco et al., Editing Models with Task Arithmetic, arXiv:2212.04089",
     summary="theta = theta0 + scaling * sum_k tau_k",
     hyper=TaskArithmetic,
+    random=False,
 )

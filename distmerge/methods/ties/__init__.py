@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field
 
 from distmerge.methods.declaration import Method
 from distmerge.spec import Choice, Hyper, Uniform
@@ -19,7 +19,7 @@ class Ties(Hyper):
     """Factor of what is left; 0.3 goes with sum, about 1 with mean."""
     trim_rule: Literal["exact", "reference"] = "exact"
     """reference keeps one parameter more, as the authors' code does."""
-    text_parameters: NonNegativeInt = 0
+    text_parameters: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Parameters outside the tower that the reference counts in the density: 25599489 for ViT-B/32
     and ViT-B/16, 38595841 for ViT-L/14. They are zero and fill up what is trimmed."""
 
@@ -30,4 +30,5 @@ METHOD = Method(
     paper="Yadav et al., TIES-Merging, arXiv:2306.01708",
     summary="theta = theta0 + scaling * sum_k of tau_k, trimmed and of the elected sign",
     hyper=Ties,
+    random=False,
 )

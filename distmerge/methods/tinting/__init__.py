@@ -4,11 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat
 
+from distmerge.methods.adaptation import Checked
 from distmerge.methods.declaration import Method
-from distmerge.spec import Count, Hyper, LogUniform
+from distmerge.spec import Count, LogUniform
 
 
-class Tinting(Hyper):
+class Tinting(Checked):
     """Settings of Model Tinting; the defaults are those of the authors' code."""
 
     layer: Literal["head", "attn.in_proj", "attn.out_proj", "mlp.c_fc", "mlp.c_proj"] = "head"

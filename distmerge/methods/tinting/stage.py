@@ -92,6 +92,8 @@ def build(hyper: Tinting, model: MergedModel, scope: Scope) -> Plan:
         steps=hyper.steps * (len(tasks) if hyper.schedule == "sequential" else 1),
         lr=(hyper.coefficient_lr, *[hyper.lr] * len(layers)),
         backward=backward,
+        checks=hyper,
+        score=lambda: scope.agreement(result(), hyper.check_images),
     )
     return Plan((problem,), result)
 

@@ -14,4 +14,5 @@ METHOD = Method(
     paper="Wortsman et al., Model soups, arXiv:2203.05482",
     summary="theta = mean of the fine-tuned weights",
     hyper=WeightAveraging,
+    random=False,
 )
