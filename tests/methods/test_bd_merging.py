@@ -20,7 +20,7 @@ from distmerge.methods.bd_merging.model import (
 )
 from distmerge.methods.bd_merging.objective import Objective
 from distmerge.methods.bd_merging.pool import Drawn, adapt_pool
-from distmerge.methods.bd_merging.router import identity_loss
+from distmerge.methods.bd_merging.router import identity_loss, initial_router, standardised
 from distmerge.methods.bd_merging.stage import initial_evidence
 from distmerge.methods.contract import (
     PRETRAINED,
@@ -110,10 +110,23 @@ def test_facts_alone_teach_the_router_whose_images_it_reads(session: Session) ->
 
 def test_the_identity_loss_sums_the_tasks_means() -> None:
     own = torch.tensor([0.5, 0.25, 0.2, 0.8])
-    routing = torch.stack([own, 1 - own], dim=1)
-    routing[2:] = routing[2:].flip(1)
+    scores = torch.stack([own, 1 - own], dim=1).log()
+    scores[2:] = scores[2:].flip(1)
     expected = -(math.log(0.5) + math.log(0.25) + math.log(0.2) + math.log(0.8)) / 2
-    assert identity_loss(routing[:, :, None]).item() == pytest.approx(expected)
+    assert identity_loss(scores[:, :, None]).item() == pytest.approx(expected)
+
+
+def test_the_identity_loss_of_a_router_that_is_sure_and_wrong_is_finite() -> None:
+    scores = torch.tensor([[0.0, 1e4], [1e4, 0.0]])
+    assert identity_loss(scores[:, :, None]).item() == pytest.approx(2e4)
+
+
+def test_a_component_that_all_images_share_is_only_centred() -> None:
+    router = initial_router(("alpha", "beta"), 1, 3, 4, 0)
+    tokens = torch.tensor([[5.0, 1.0, 0.0], [5.0, 3.0, 4.0]])
+    found = standardised(router, tokens)
+    assert found.center.tolist() == [5, 2, 2]
+    assert found.scale.tolist() == [1, 1, 2]
 
 
 def test_a_tasks_images_get_most_of_their_own_tasks_vector(

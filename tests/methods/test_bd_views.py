@@ -64,11 +64,13 @@ def test_the_images_themselves_are_the_first_view(session: Session) -> None:
     assert not torch.equal(views[1], views[2])
 
 
-def test_every_view_of_a_place_is_drawn_as_often_by_the_address_of_the_step() -> None:
-    views = torch.arange(3.0)[:, None, None].expand(3, 5, 1)
-    places = torch.zeros(3000, dtype=torch.int64)
-    drawn = drawn_views(views, places, 0, 7)
-    assert torch.equal(drawn, drawn_views(views, places, 0, 7))
-    assert not torch.equal(drawn, drawn_views(views, places, 0, 8))
-    shares = torch.bincount(drawn[:, 0].long(), minlength=3) / 3000
+def test_every_view_is_drawn_as_often() -> None:
+    shares = torch.bincount(drawn_views(3, ("alpha",), 3000, 0, 7), minlength=3) / 3000
     torch.testing.assert_close(shares, torch.full((3,), 1 / 3), rtol=0, atol=0.05)
+
+
+def test_a_draw_depends_on_step_and_task_but_not_on_the_tasks_around_it() -> None:
+    drawn = drawn_views(3, ("alpha", "beta"), 50, 0, 7)
+    assert torch.equal(drawn[50:], drawn_views(3, ("beta",), 50, 0, 7))
+    assert not torch.equal(drawn[:50], drawn[50:])
+    assert not torch.equal(drawn[:50], drawn_views(3, ("alpha",), 50, 0, 8))

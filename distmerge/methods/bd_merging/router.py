@@ -10,7 +10,7 @@ from torch.nn.functional import gelu, linear
 
 from distmerge.models import initialised
 
-_SMALLEST_DEVIATION = 1e-6  # of a component that is the same for all images
+_SMALLEST_DEVIATION = 1e-6  # less is rounding: a component is the same for all images
 _DEVIATION = 0.01  # of the last layer's first values: every task starts with almost equal weight
 
 
@@ -30,9 +30,12 @@ class Router:
 
     def __call__(self, tokens: Float[Tensor, "image width"]) -> Float[Tensor, "image task group"]:
         """Give every image's routing weights; they sum to 1 over the tasks."""
+        return self.scores(tokens).softmax(dim=1)
+
+    def scores(self, tokens: Float[Tensor, "image width"]) -> Float[Tensor, "image task group"]:
+        """Give what the softmax is of."""
         units = gelu(linear((tokens - self.center) / self.scale, self.hidden, self.hidden_bias))
-        scores = torch.einsum("iu,tgu->itg", units, self.out) + self.out_bias
-        return scores.softmax(dim=1)
+        return torch.einsum("iu,tgu->itg", units, self.out) + self.out_bias
 
     @property
     def parameters(self) -> tuple[Tensor, ...]:
@@ -64,25 +67,27 @@ def initial_router(
     return Router(*constants, *first, torch.stack(rows), torch.zeros(len(rows), num_groups))
 
 
-def identity_loss(routing: Float[Tensor, "image task group"]) -> Float[Tensor, ""]:
+def identity_loss(scores: Float[Tensor, "image task group"]) -> Float[Tensor, ""]:
     """Give how badly images are sent to their own tasks: ``-ln w``, each task's mean, summed.
 
     The mean over groups counts. No class label is read: whose adapt image it is, every method
     knows. Source: as the router of Twin-Merging is trained, arXiv:2406.15479; algorithms.md 3.11.
 
     Args:
-        routing: of the same number of images of every task, tasks in order.
+        scores: of the same number of images of every task, tasks in order.
     """
-    num_tasks = routing.shape[1]
-    by_task = routing.unflatten(0, (num_tasks, -1)).diagonal(dim1=0, dim2=2)
-    loss: Tensor = -by_task.log().flatten(0, 1).mean(dim=0).sum()
+    num_tasks = scores.shape[1]
+    by_task = scores.log_softmax(dim=1).unflatten(0, (num_tasks, -1)).diagonal(dim1=0, dim2=2)
+    loss: Tensor = -by_task.flatten(0, 1).mean(dim=0).sum()
     return loss
 
 
 def standardised(router: Router, tokens: Float[Tensor, "image width"]) -> Router:
     """Give the router that reads ``tokens`` with mean 0 and deviation 1 in every component.
 
-    What the tokens of all images have in common would otherwise outweigh what tells them apart.
+    What the tokens of all images have in common would otherwise outweigh what tells them apart. A
+    component that is the same for all images is only centred.
     """
-    deviation = tokens.std(dim=0, correction=0).clamp(min=_SMALLEST_DEVIATION)
-    return replace(router, center=tokens.mean(dim=0), scale=deviation)
+    deviation = tokens.std(dim=0, correction=0)
+    scale = torch.where(deviation > _SMALLEST_DEVIATION, deviation, 1.0)
+    return replace(router, center=tokens.mean(dim=0), scale=scale)

@@ -95,18 +95,18 @@ def _routed(
 
     def backward(step: int) -> float:
         drawn = pool.draw(scope.seed, step, hyper.batch_size)
-        routing = router(pool.tokens[drawn.places])
+        scores = router.scores(pool.tokens[drawn.places])
         features = routed_features(
             model.tower.config,
             weights,
-            routing,
+            scores.softmax(dim=1),
             drawn.images,
             budget_bytes=budget_bytes(hyper.budget_mb, drawn.images.device),
             recompute=hyper.recompute,
         )
         loss = objective(features, drawn)
         if hyper.identity:
-            loss = loss + hyper.identity * identity_loss(routing)
+            loss = loss + hyper.identity * identity_loss(scores)
         loss.backward()
         return loss.item()
 
@@ -145,7 +145,8 @@ def _identity_backward(
 
     def backward(step: int) -> float:
         places = pool.places(seed, step, hyper.batch_size)
-        loss = identity_loss(router(drawn_views(views(), places, seed, step)))
+        drawn = drawn_views(1 + hyper.views, pool.images, hyper.batch_size, seed, step)
+        loss = identity_loss(router.scores(views()[drawn.to(places.device), places]))
         loss.backward()
         return loss.item()
 

@@ -1,8 +1,10 @@
 """Altered copies of adapt images, so that the router knows a task's images when they look worse."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from distmerge.methods.bd_merging.model import Reader
@@ -45,9 +47,11 @@ def altered(images: Images, seed: int, task: str, view: int) -> Images:
 
 
 def drawn_views(
-    views: Float[Tensor, "view image width"], places: Tensor, seed: int, step: int
-) -> Float[Tensor, "drawn width"]:
-    """Give one view of every place, each as likely, by the address of a step."""
-    generator = torch.Generator().manual_seed(address_seed(seed, "views", step))
-    chosen = torch.randint(len(views), (len(places),), generator=generator)
-    return views[chosen.to(places.device), places]
+    num_views: int, tasks: Iterable[str], size: int, seed: int, step: int
+) -> Int64[Tensor, " drawn"]:
+    """Give which view of a step's images is read, each as likely: ``size`` per task, by address."""
+    parts = []
+    for task in tasks:
+        generator = torch.Generator().manual_seed(address_seed(seed, task, "views", step))
+        parts.append(torch.randint(num_views, (size,), generator=generator))
+    return torch.cat(parts)
