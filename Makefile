@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup sweep test test-all check format golden bench constraints clean
+.PHONY: setup sweep test test-all check format golden smoke-vit-b32 bench constraints clean
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -35,6 +35,9 @@ format: $(READY)  ## rewrite the code in the project's format
 
 golden: $(READY)  ## rewrite tests/golden (commit it alone)
 	DISTMERGE_GOLDEN=write $(BIN)/python -m pytest -q tests/test_golden.py
+
+smoke-vit-b32: $(READY)  ## eight full-size ViT-B/32 end to end on the CPU; needs 6 GB of disk
+	$(BIN)/python -m benchmarks.smoke_vit_b32
 
 bench: $(READY)  ## print ratios against the peer or the physical limit
 	$(BIN)/python -m benchmarks

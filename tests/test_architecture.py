@@ -18,7 +18,12 @@ PACKAGES = sorted(path.parent for path in SOURCE.glob("*/__init__.py"))
 MODULES = sorted(SOURCE.rglob("*.py"))
 STUDIES = sorted((ROOT / "jobs").glob("*.yaml"))
 # distmerge.methods is imported without torch; its half in torch has doors of its own.
-SECOND_DOORS = {"distmerge.methods.contract", "distmerge.methods.losses"}
+SECOND_DOORS = {
+    "distmerge.methods.contract",
+    "distmerge.methods.losses",
+    "distmerge.methods.restore",
+    "distmerge.models.foreign",
+}
 LIGHT = ("errors", "spec", "methods", "results", "report")
 
 

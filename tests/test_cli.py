@@ -11,7 +11,7 @@ from distmerge.cli import main
 from distmerge.models import save_state
 from distmerge.spec import ModelFiles
 from tests.sweep.studies import DIVERGING, content_of, written
-from tests.world import build_world
+from tests.world import arrays_of, build_world
 
 HERE = {"ray": False}
 
@@ -40,7 +40,7 @@ def test_a_sweep_prints_its_leaderboard_and_says_where_the_best_model_is(
 ) -> None:
     assert main(["sweep", str(written(world, tmp_path, **HERE))]) == 0
     output = capsys.readouterr().out
-    for text in ("task_arithmetic+surgery", "individual", "pretrained", "tower.safetensors"):
+    for text in ("task_arithmetic+surgery", "individual", "pretrained", "model.safetensors"):
         assert text in output
 
 
@@ -178,7 +178,7 @@ def test_broken_files_of_several_tasks_are_listed_at_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = build_world(tmp_path / "world")
-    alpha, beta, gamma = (task.data for task in files.tasks)
+    alpha, beta, gamma = (arrays_of(task) for task in files.tasks)
     np.save(alpha / "adapt.images.npy", np.zeros((0, 16, 16, 3), np.uint8))
     (beta / "classes.json").write_text('["one", "two"]')
     (gamma / "report.images.npy").unlink()
@@ -191,7 +191,9 @@ def test_a_head_of_other_classes_is_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = build_world(tmp_path / "world")
-    (files.tasks[1].data / "classes.json").write_text(json.dumps(["a", "b", "c", "d", "e", "f"]))
+    (arrays_of(files.tasks[1]) / "classes.json").write_text(
+        json.dumps(["a", "b", "c", "d", "e", "f"])
+    )
     message = failure(capsys, "sweep", str(written(files, tmp_path, **HERE)))
     assert "task beta" in message
     assert "weight: got shape (4, 8), expected (6, 8)" in message

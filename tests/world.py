@@ -57,6 +57,12 @@ def _is_scale(name: str, tensor: Tensor) -> bool:
     return ".weight" in name and tensor.ndim == 1  # the only vectors named weight
 
 
+def arrays_of(task: TaskFiles) -> Path:
+    """Give the folder of a task's arrays."""
+    assert isinstance(task.data, Path)
+    return task.data
+
+
 def _files(folder: Path, name: str) -> TaskFiles:
     return TaskFiles(
         name=name,
@@ -71,20 +77,21 @@ def _write_task(
 ) -> None:
     head = _head(num_classes, address_seed(seed, files.name, "head"))
     save_head(files.head, head)
-    files.data.mkdir()
+    folder = arrays_of(files)
+    folder.mkdir()
     names = [f"{files.name} {number}" for number in range(num_classes)]
-    (files.data / "classes.json").write_text(json.dumps(names))
+    (folder / "classes.json").write_text(json.dumps(names))
     generator = np.random.default_rng(address_seed(seed, files.name, "images"))
     templates = generator.uniform(40, 215, (num_classes, 4, 4, 3))
     for role in ROLES:
         labels = generator.permutation(np.arange(NUM_IMAGES[role]) % num_classes)
         pixels = _pixels(templates[labels], generator)
-        np.save(files.data / f"{role}.images.npy", pixels)
+        np.save(folder / f"{role}.images.npy", pixels)
         if role == "adapt":
             tuned = _fine_tuned(tower, base, head, pixels, labels)
             save_state(files.checkpoint, tuned)
         else:
-            np.save(files.data / f"{role}.labels.npy", labels)
+            np.save(folder / f"{role}.labels.npy", labels)
 
 
 def _head(num_classes: int, seed: int) -> Head:

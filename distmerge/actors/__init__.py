@@ -8,7 +8,7 @@ from distmerge.actors.features import (
     streamed_features,
 )
 from distmerge.actors.models import RayModels
-from distmerge.actors.placement import num_actors, trial_resources
+from distmerge.actors.placement import actor_resources, assign, num_actors, trial_resources
 from distmerge.actors.pool import Member, Pool, answer
 
 __all__ = [
@@ -17,7 +17,9 @@ __all__ = [
     "Member",
     "Pool",
     "RayModels",
+    "actor_resources",
     "answer",
+    "assign",
     "cluster",
     "num_actors",
     "stored_features",

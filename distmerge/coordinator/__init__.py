@@ -6,15 +6,20 @@ from distmerge.coordinator.features import (
     FeatureKey,
     FeatureStore,
     facts_of,
+    feature_keys,
 )
 from distmerge.coordinator.local import LocalModels, local_features
 from distmerge.coordinator.optimise import Progress, optimise
 from distmerge.coordinator.recipe import (
+    coefficient_bytes,
     correction_bytes,
+    head_bytes,
+    is_routed,
     merged_bytes,
     own_bytes,
     recipe_bytes,
     router_bytes,
+    vector_bytes,
 )
 from distmerge.coordinator.record import blank_record
 from distmerge.coordinator.stages import Merging, model_answers, model_logits, run_stages
@@ -53,9 +58,13 @@ __all__ = [
     "WorkerInfo",
     "blank_record",
     "checked_device",
+    "coefficient_bytes",
     "correction_bytes",
     "drawn_teachers",
     "facts_of",
+    "feature_keys",
+    "head_bytes",
+    "is_routed",
     "load_material",
     "load_vectors",
     "local_features",
@@ -71,4 +80,5 @@ __all__ = [
     "router_bytes",
     "run_stages",
     "source_digests",
+    "vector_bytes",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import safetensors.torch
 
 from distmerge.methods.contract import Model
+from distmerge.models import Head
 from distmerge.taskvectors import Selection, TaskVectors, merge, selected
 
 _COEFFICIENTS = "coefficients"  # a routed model has none
@@ -19,7 +20,18 @@ def recipe_bytes(model: Model) -> bytes:
     """
     tensors = {name: tensor.cpu().contiguous() for name, tensor in model.state().items()}
     metadata = {name: json.dumps(value) for name, value in model.settings().items()}
-    content: bytes = safetensors.torch.save(tensors, metadata)
+    return _sorted_text(safetensors.torch.save(tensors, metadata))
+
+
+def is_routed(recipe: bytes) -> bool:
+    """Whether the model gives every image a merge of its own."""
+    return _COEFFICIENTS not in safetensors.torch.load(recipe)
+
+
+def head_bytes(head: Head, metadata: Mapping[str, str]) -> bytes:
+    """Give a head as ``load_head`` reads it."""
+    tensors = {"weight": head.weight, "bias": head.bias, "center": head.center}
+    content: bytes = safetensors.torch.save(tensors, dict(metadata))
     return content
 
 
@@ -52,10 +64,37 @@ def own_bytes(recipe: bytes, metadata: Mapping[str, str]) -> bytes | None:
 
 def router_bytes(recipe: bytes, metadata: Mapping[str, str]) -> bytes | None:
     """Give a routed model's router and evidential head with their settings; None for others."""
-    tensors = safetensors.torch.load(recipe)
-    if _COEFFICIENTS in tensors:
+    if not is_routed(recipe):
         return None
-    content: bytes = safetensors.torch.save(tensors, {**_settings(recipe), **metadata})
+    tensors = safetensors.torch.load(recipe)
+    return _sorted_text(safetensors.torch.save(tensors, {**_settings(recipe), **metadata}))
+
+
+def coefficient_bytes(
+    recipe: bytes, vectors: TaskVectors, metadata: Mapping[str, str]
+) -> bytes | None:
+    """Give one coefficient per task for every tensor of the tower; None for a routed model."""
+    coefficients = safetensors.torch.load(recipe).get(_COEFFICIENTS)
+    if coefficients is None:
+        return None
+    columns = zip(vectors.layout.segments, coefficients.T, strict=True)
+    named = {segment.name: column.contiguous() for segment, column in columns}
+    content: bytes = safetensors.torch.save(named, dict(metadata))
+    return content
+
+
+def vector_bytes(recipe: bytes, vectors: TaskVectors, metadata: Mapping[str, str]) -> bytes | None:
+    """Give the task vectors that a routed model adds, tensor by tensor; None for others.
+
+    Every tensor has the task as its first axis.
+    """
+    if not is_routed(recipe):
+        return None
+    stacked = {
+        s.name: vectors.vectors[:, s.start : s.stop].unflatten(1, s.shape).contiguous()
+        for s in vectors.layout.segments
+    }
+    content: bytes = safetensors.torch.save(stacked, dict(metadata))
     return content
 
 
@@ -72,9 +111,22 @@ def _part(recipe: bytes, prefix: str, metadata: Mapping[str, str]) -> bytes | No
 
 
 def _settings(recipe: bytes) -> dict[str, str]:
-    header = int.from_bytes(recipe[:8], "little")  # safetensors: length of the JSON header, header
-    settings: dict[str, str] = json.loads(recipe[8 : 8 + header])["__metadata__"]
+    settings: dict[str, str] = json.loads(recipe[8 : 8 + _header_size(recipe)])["__metadata__"]
     return settings
+
+
+def _sorted_text(content: bytes) -> bytes:
+    """Give the file with its text sorted by name; safetensors writes it in a random order."""
+    end = 8 + _header_size(content)
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # safetensors aligns the tensors so
+    return len(text).to_bytes(8, "little") + text + content[end:]
+
+
+def _header_size(content: bytes) -> int:
+    return int.from_bytes(content[:8], "little")  # safetensors: this length, then a JSON header
 
 
 def _selection(recipe: bytes) -> Selection | None:

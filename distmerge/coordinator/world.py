@@ -13,7 +13,7 @@ from jaxtyping import Float32
 from distmerge.coordinator.features import FeatureKey, feature_keys
 from distmerge.errors import CapacityError, CheckpointError, problem_list
 from distmerge.methods.contract import PRETRAINED
-from distmerge.models import Head, Tower, file_digest, load_head, load_state
+from distmerge.models import Head, Tower, checkpoint_files, file_digest, load_head
 from distmerge.spec import (
     ImageCounts,
     ModelFiles,
@@ -22,7 +22,7 @@ from distmerge.spec import (
     digest,
     load_tower_config,
 )
-from distmerge.tasks import Level, Role, Task, load_tasks, with_levels
+from distmerge.tasks import Decoding, Level, Role, Task, load_tasks, with_levels
 from distmerge.taskvectors import Layout, TaskVectors, task_vectors
 
 
@@ -36,8 +36,8 @@ class Source:
     unseen: tuple[str, ...] = ()
     levels: tuple[Level, ...] = ()
     corruption_seed: int = 0
-    cache: Path = Path("corrupted")
-    """Folder of the corrupted images."""
+    cache: Path = Path("images")
+    """Folder of decoded and of corrupted images."""
 
     @property
     def seen(self) -> tuple[TaskFiles, ...]:
@@ -92,7 +92,12 @@ def load_material(source: Source) -> Material:
         DataError: lists what is wrong with the tasks' data.
     """
     config = load_tower_config(source.files.tower)
-    tasks = load_tasks(source.files.tasks, source.images, transductive=source.transductive)
+    tasks = load_tasks(
+        source.files.tasks,
+        source.images,
+        transductive=source.transductive,
+        decoding=Decoding(config.preprocess.size, source.cache),
+    )
     heads, problems = {}, []
     for task, files in zip(tasks, source.files.tasks, strict=True):
         try:
@@ -117,11 +122,14 @@ def load_vectors(source: Source, tower: Tower) -> TaskVectors:
     """Give the bank of task vectors.
 
     Raises:
-        CheckpointError: lists every tensor of every model that does not fit.
+        CheckpointError: lists every file that cannot be read, or every tensor of every model that
+            does not fit.
     """
-    tuned = {task.name: load_state(task.checkpoint) for task in source.files.tasks}
+    paths = {task.name: task.checkpoint for task in source.files.tasks}
+    tuned = checkpoint_files({PRETRAINED: source.files.base, **paths})
+    base = tuned.pop(PRETRAINED)
     unseen = {name: tuned.pop(name) for name in source.unseen}  # they answer for themselves alone
-    return task_vectors(load_state(source.files.base), tuned, tower.shapes, unseen)
+    return task_vectors(base, tuned, tower.shapes, unseen)
 
 
 def mapped_vectors(

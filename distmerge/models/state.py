@@ -27,7 +27,7 @@ def load_state(path: Path) -> StateDict:
     except (safetensors.SafetensorError, OSError) as error:
         raise CheckpointError(
             f"{path}: not a readable safetensors file ({error}); pickled checkpoints are refused, "
-            "since loading them runs code"
+            "since loading them runs code; `distmerge import` converts them without running any"
         ) from error
     return state
 

@@ -1,5 +1,6 @@
 """Takes a study file and overrides; gives frozen, validated configs, without torch or Ray."""
 
+from distmerge.spec.data import BenchmarkData, RoleData, Shares, WholeData, is_url
 from distmerge.spec.hyper import (
     Choice,
     Count,
@@ -26,6 +27,7 @@ from distmerge.spec.study import (
 from distmerge.spec.tower import Preprocess, TowerConfig, load_tower_config
 
 __all__ = [
+    "BenchmarkData",
     "Choice",
     "Count",
     "Distribution",
@@ -38,16 +40,20 @@ __all__ = [
     "Pipeline",
     "Preprocess",
     "RayConfig",
+    "RoleData",
     "RunConfig",
+    "Shares",
     "Stage",
     "Study",
     "TaskFiles",
     "TowerConfig",
     "Uniform",
     "Value",
+    "WholeData",
     "ZooModels",
     "described",
     "digest",
+    "is_url",
     "load_study",
     "load_tower_config",
     "run_config",

@@ -9,6 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from distmerge.errors import ConfigError, problem_list
+from distmerge.spec.data import BenchmarkData, RoleData, Shares, WholeData
 from distmerge.spec.hyper import Hyper
 from distmerge.spec.plan import pipeline_problems
 from distmerge.spec.study import (
@@ -21,7 +22,10 @@ from distmerge.spec.study import (
     ZooModels,
 )
 
-_PARTS = (Study, ModelFiles, ZooModels, TaskFiles, ImageCounts, Pipeline, RayConfig)
+_PARTS = (
+    *(Study, ModelFiles, ZooModels, TaskFiles, ImageCounts, Pipeline, RayConfig),
+    *(WholeData, RoleData, BenchmarkData, Shares),
+)
 _KEYS = sorted({key for part in _PARTS for key in part.model_fields})
 
 

@@ -12,6 +12,7 @@ from pydantic import (
     model_validator,
 )
 
+from distmerge.spec.data import DataFiles
 from distmerge.spec.hyper import Count, Distribution, Frozen, Value, parse_setting
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
@@ -39,8 +40,10 @@ class TaskFiles(Frozen):
     """State dict of the fine-tuned tower, safetensors."""
     head: Path
     """The frozen head, safetensors (see distmerge.models.head)."""
-    data: Path
-    """Folder with classes.json and ROLE.images.npy / ROLE.labels.npy (see distmerge.tasks)."""
+    data: DataFiles
+    """Folder with classes.json and ROLE.images.npy / ROLE.labels.npy (see distmerge.tasks), an
+    image folder, Parquet files or shards, one of these per role, or a benchmark task (see
+    distmerge.spec.data)."""
 
 
 class ModelFiles(Frozen):
@@ -181,6 +184,9 @@ class Study(Frozen):
     select: Literal["agreement", "entropy", "accuracy"] = "agreement"
     """What the search improves on the select images: agreement with the individual models and
     prediction entropy need no label, accuracy reads the labels of the select images."""
+    sanity: Literal["error", "warn", "off"] = "error"
+    """What to do before any trial if a fine-tuned model is not better than the pretrained one on
+    its own task's select images. It reads their labels; off reads none."""
     sampler: Literal["tpe", "random"] = "tpe"
     """Optuna's sampler."""
     storage: str = "results"

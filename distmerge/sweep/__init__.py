@@ -1,6 +1,7 @@
 """Takes a study; gives its results dataset, leaderboard and best model."""
 
+from distmerge.sweep.export import export_run
 from distmerge.sweep.main import SweepResult, run_sweep
 from distmerge.sweep.plan import plan_lines
 
-__all__ = ["SweepResult", "plan_lines", "run_sweep"]
+__all__ = ["SweepResult", "export_run", "plan_lines", "run_sweep"]

@@ -1,14 +1,14 @@
-"""After the last run: the best model as a file that open_clip loads."""
+"""After the last run: the best model as a folder that needs nothing else."""
 
-import json
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
-from distmerge.coordinator import correction_bytes, merged_bytes, own_bytes, router_bytes
+from distmerge.artefact import CORRECTIONS, MODEL, OWN, ROUTER
 from distmerge.report import REFERENCES
-from distmerge.sweep.current import stored_config
+from distmerge.sweep.folder import StoredRun, model_files
 from distmerge.sweep.prepare import Prepared
+from distmerge.sweep.recorded import record_inputs
 from distmerge.sweep.trial import recipe_name
 
 
@@ -17,6 +17,7 @@ class Best(NamedTuple):
 
     run_id: str
     method: str
+    folder: str
     tower: str
     corrections: str | None = None
     own: str | None = None
@@ -26,43 +27,39 @@ class Best(NamedTuple):
 def save_best(prepared: Prepared, board: pd.DataFrame) -> Best | None:
     """Save the merged model with the highest score on the select images; None without any run.
 
-    The tower is a state dict of open_clip's ``VisionTransformer``; the stages, settings and
-    digests of all inputs are in its metadata. Feature corrections, tasks' own tensors and the
-    router lie beside it; beside a router the tower is the base.
+    Its folder is what ``distmerge export`` writes of any run.
     """
+    record_inputs(prepared)
     merged = board[~board["method"].isin(REFERENCES) & board["score"].notna()]
     if merged.empty:
         return None
     best = merged.sort_values("score").iloc[-1]
-    run_id, method, study = str(best["run_id"]), str(best["method"]), prepared.study.study
-    rows = prepared.store.finished(study)
-    recipe = _recipe(prepared, rows[rows["run_id"] == run_id].iloc[0])
-    metadata = {"distmerge": json.dumps(recipe)}
-    content = prepared.store.read_file(recipe_name(study, run_id))
+    run_id, study = str(best["run_id"]), prepared.study.study
     folder = f"_best/{study}/{run_id}"
-    parts = {
-        "tower": merged_bytes(content, prepared.vectors, metadata),
-        "corrections": correction_bytes(content, metadata),
-        "own": own_bytes(content, metadata),
-        "router": router_bytes(content, metadata),
-    }
     places = {
-        name: prepared.store.write_file(f"{folder}/{name}.safetensors", part)
-        for name, part in parts.items()
-        if part is not None
+        name: prepared.store.write_file(f"{folder}/{name}", content)
+        for name, content in model_files(_stored(prepared, run_id))
     }
-    return Best(run_id, method, **places)
+    tower = places[MODEL]
+    return Best(
+        run_id,
+        str(best["method"]),
+        tower.removesuffix(f"/{MODEL}"),
+        tower,
+        *(places.get(name) for name in (CORRECTIONS, OWN, ROUTER)),
+    )
 
 
-def _recipe(prepared: Prepared, row: "pd.Series[Any]") -> dict[str, object]:
-    """Give what made the model: stages, settings and the digests of all inputs."""
-    names = ["run_id", "study", "method", "seed", "protocol", "base_digest", "data_digest"]
-    names += ["package_version", "git_commit", "torch_version"]
-    plain = {name: getattr(row[name], "item", lambda name=name: row[name])() for name in names}
-    return {
-        **plain,
-        "hyper": stored_config(row.to_dict()).values(),
-        "tasks": prepared.vectors.tasks,
-        "checkpoint_digests": json.loads(row["checkpoint_digests"]),
-        "tower": prepared.material.config.model_dump(mode="json"),
-    }
+def _stored(prepared: Prepared, run_id: str) -> StoredRun:
+    study, material, digests = prepared.study.study, prepared.material, prepared.digests
+    return StoredRun(
+        rows=prepared.store.finished(study),
+        run_id=run_id,
+        recipe=prepared.store.read_file(recipe_name(study, run_id)),
+        tower=material.config,
+        vectors=prepared.vectors,
+        heads=material.heads,
+        classes={task.name: task.classes for task in material.tasks},
+        checkpoint_digests=digests.checkpoints,
+        head_digests=digests.heads,
+    )

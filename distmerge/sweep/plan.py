@@ -1,86 +1,292 @@
-"""What a sweep would do, found out without starting anything."""
+"""What a sweep would do, found out from file headers without starting anything."""
 
-from collections.abc import Iterator
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import zip_longest
+from typing import TYPE_CHECKING, NamedTuple
 
-from distmerge.errors import DistmergeError
 from distmerge.methods import HYPERS
 from distmerge.spec import (
     ModelFiles,
     Pipeline,
     RayConfig,
+    RunConfig,
     Study,
     described,
+    digest,
     run_config,
     search_space,
 )
+from distmerge.sweep.environment import set_ray_environment
 from distmerge.sweep.seeds import other_seeds
-from distmerge.zoo import zoo_files
+from distmerge.zoo import cache_root, zoo_files
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from distmerge.coordinator import Digests, FeatureKey, Source
+    from distmerge.sweep.inputs import Inputs
+
+Row = Sequence[object]
+
+
+class Section(NamedTuple):
+    """A heading and aligned rows."""
+
+    title: str
+    rows: Sequence[Row]
+
+
+@dataclass(frozen=True)
+class _Known:
+    """All that is known of a study's inputs before it runs."""
+
+    study: Study
+    source: "Source"
+    inputs: "Inputs"
+    digests: "Digests | None"
+    finished: "pd.DataFrame"
+    place: str
+
+    @property
+    def missing(self) -> "tuple[FeatureKey, ...] | None":
+        """The facts that are not cached; None where that is not known."""
+        from distmerge.coordinator import FeatureStore
+
+        if self.digests is None:
+            return None
+        store = FeatureStore(cache_root() / "features")
+        return tuple(key for key in self.digests.keys if key not in store)
+
+    @property
+    def keys(self) -> "tuple[FeatureKey, ...]":
+        """The facts that the study needs; without digests they are addressed by name alone."""
+        from distmerge.coordinator import feature_keys
+        from distmerge.methods.contract import PRETRAINED
+        from distmerge.sweep.prepare import crossed_roles
+        from distmerge.tasks import ROLES
+
+        if self.digests is not None:
+            return self.digests.keys
+        seen = [task.name for task in self.source.seen]
+        roles = (*ROLES, *self.study.levels)
+        images = dict.fromkeys(((task, role) for task in seen for role in roles), "")
+        images |= dict.fromkeys(((task, "report") for task in self.study.unseen), "")
+        models = dict.fromkeys((task.name for task in self.source.files.tasks), "")
+        others = {(task, role): seen for task in seen for role in crossed_roles(self.study)}
+        return feature_keys("", {**models, PRETRAINED: ""}, models, images, others)
 
 
 def plan_lines(study: Study) -> Iterator[str]:
     """Yield what the study would run, on what, where, and what is done already.
 
+    Lines of a section are indented; warnings come last but for the results.
+
     Raises:
-        CheckpointError: a checkpoint or head does not fit.
-        DataError: a task's images or labels do not fit.
+        CapacityError: the cluster of ``RAY_ADDRESS`` does not answer, or is too small.
+        CheckpointError: lists everything of the checkpoints, heads and data that does not fit.
+        ConfigError: stages or unseen tasks do not fit.
+        DataError: a task's images do not fit.
         ResultsError: the storage cannot be read.
     """
     yield f"study {study.study}, seed {study.seed}, protocol {study.protocol}"
     files = study.models if isinstance(study.models, ModelFiles) else zoo_files(study.models.zoo)
-    for pipeline in study.pipelines:
-        yield from _pipeline_lines(study, pipeline)
-    yield from _cluster_lines(study)
     if files is None:
+        yield from _text(Section("runs", list(_run_rows(study))))
+        yield from _text(_cluster(study))
         yield "models: the zoo is not built yet; the sweep builds it first, once"
-    else:
-        yield from _input_lines(study)
+        return
+    known = _known(study, files)
+    for section in _sections(known):
+        yield from _text(section)
+    yield ""
+    yield f"results: {known.place}; runs still to do: {_remaining(known)}"
 
 
-def _pipeline_lines(study: Study, pipeline: Pipeline) -> Iterator[str]:
-    space = search_space(pipeline, HYPERS)
-    runs = pipeline.trials if space else 1
-    more = len(other_seeds(study, pipeline))
-    again = f", then the best one with {more} more {'seed' if more == 1 else 'seeds'}"
-    yield f"{pipeline.name}: {runs} {'run' if runs == 1 else 'runs'}{again if more else ''}"
-    searched = space if runs > 1 else {}
-    for key, value in run_config(pipeline, {}, study.seed, HYPERS).values().items():
-        yield f"    {key} = {described(searched[key]) if key in searched else value}"
+def _known(study: Study, files: ModelFiles) -> _Known:
+    from distmerge.results import RunStore
+    from distmerge.sweep.inputs import read_inputs
+    from distmerge.sweep.known import remembered
+    from distmerge.sweep.prepare import (
+        check_batches,
+        check_corrections,
+        check_unseen,
+        crossed_roles,
+        study_source,
+    )
+
+    check_corrections(study)
+    source = study_source(study, files)
+    check_unseen(study, source)
+    inputs = read_inputs(source)
+    seen = [task.name for task in source.seen]
+    adapt = {task: n for (task, role), n in inputs.counts.items() if role == "adapt"}
+    check_batches(study, {task: adapt[task] for task in seen if task in adapt})
+    digests = remembered(cache_root(), source, crossed_roles(study))
+    store = RunStore(study.storage, HYPERS)
+    return _Known(study, source, inputs, digests, store.finished(study.study), store.place)
 
 
-def _cluster_lines(study: Study) -> Iterator[str]:
+def _sections(known: _Known) -> Iterator[Section]:
+    from distmerge.sweep.footprint import feature_rows, memory
+
+    nodes = _nodes(known.study)
+    actors = _num_actors(known, nodes)
+    seen = len(known.source.seen)
+    held = memory(known.study, known.inputs, num_tasks=seen, num_actors=actors)
+    yield Section("tower", list(_tower_rows(known)))
+    yield Section("tasks", list(_task_rows(known)))
+    yield Section("runs", list(_run_rows(known.study, known)))
+    yield _cluster(known.study)
+    if nodes and actors is not None:
+        yield Section("placement", list(_placement_rows(known, nodes, actors)))
+    yield Section("memory", held.rows)
+    yield Section("features", list(feature_rows(known.inputs, known.keys, known.missing)))
+    warnings = (*known.inputs.warnings, *held.warnings)
+    yield Section("warnings", [(text,) for text in warnings] or [("none",)])
+
+
+def _tower_rows(known: _Known) -> Iterator[Row]:
+    config = known.inputs.config
+    activation = "QuickGELU" if config.quick_gelu else "GELU"
+    preprocess = config.preprocess
+    mean, std = (" ".join(f"{x:g}" for x in part) for part in (preprocess.mean, preprocess.std))
+    yield "architecture", f"{config.backbone}, features of {config.output_dim}, {activation}"
+    yield "preprocess", f"{preprocess.size} pixels, mean {mean}, deviation {std}"
+
+
+def _task_rows(known: _Known) -> Iterator[Row]:
+    from distmerge.tasks import ROLES
+
+    yield "task", "classes", *ROLES, "checkpoint"
+    for name, stock in known.inputs.stocks.items():
+        counts = [stock.images[role] if stock.images else "?" for role in ROLES]
+        unseen = "  unseen: reported on, not merged" if name in known.study.unseen else ""
+        yield name, stock.classes, *counts, known.inputs.types[name] + unseen
+
+
+def _run_rows(study: Study, known: _Known | None = None) -> Iterator[Row]:
+    for pipeline in study.pipelines:
+        space = search_space(pipeline, HYPERS)
+        runs = pipeline.trials if space else 1
+        more = len(other_seeds(study, pipeline))
+        again = f", then the best one with {more} more {'seed' if more == 1 else 'seeds'}"
+        text = f"{pipeline.name}: {runs} {'run' if runs == 1 else 'runs'}{again if more else ''}"
+        yield (f"{text}; {_time(known, pipeline)}" if known else text,)
+        searched = space if runs > 1 else {}
+        for key, value in run_config(pipeline, {}, study.seed, HYPERS).values().items():
+            yield (f"  {key} = {described(searched[key]) if key in searched else value}",)
+
+
+def _time(known: _Known, pipeline: Pipeline) -> str:
+    """Give the seconds that earlier runs of the same study and stages let expect."""
+    rows = known.finished[known.finished["method"] == pipeline.name].drop_duplicates("run_id")
+    left = _search(known, (pipeline,))
+    if not left:
+        return "all done"
+    if rows.empty:
+        return f"{left} to do, time unknown (no earlier run)"
+    median = float(rows["wall_s"].median())
+    based = f"median {median:.1f} s of {len(rows)} earlier {'run' if len(rows) == 1 else 'runs'}"
+    return f"{left} to do, about {left * median:.0f} s of computing ({based})"
+
+
+def _search(known: _Known, pipelines: tuple[Pipeline, ...]) -> int:
+    """Give how many runs are left to do; without digests no stored run counts as done."""
+    import optuna
+
+    from distmerge.run import run_id
+    from distmerge.sweep.search import Search
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # one line per pipeline says nothing
+    study = known.study.model_copy(update={"pipelines": pipelines})
+    identify = partial(run_id, study, known.digests) if known.digests else _by_settings
+    return Search(study, HYPERS, identify, known.finished).remaining
+
+
+def _by_settings(config: RunConfig) -> str:
+    return digest([config.name, sorted(config.values().items()), config.seed])
+
+
+def _remaining(known: _Known) -> str:
+    left = _search(known, known.study.pipelines)
+    unsure = known.digests is None and not known.finished.empty
+    return f"at most {left} (no sweep has read these files yet)" if unsure else str(left)
+
+
+def _cluster(study: Study) -> Section:
     config = study.ray
     if not isinstance(config, RayConfig):
-        yield "ray: false, everything in this process"
-        return
+        return Section("cluster", [("ray: false, everything in this process",)])
     actors = config.actors or "one per model, or as many as fit"
-    yield (
+    text = (
         f"ray: actors: {actors}, of {config.actor_cpus:g} CPU {config.actor_gpus:g} GPU; "
         f"trials of {config.trial_cpus:g} CPU {config.trial_gpus:g} GPU; "
         f"gradients by the {config.gradient}"
     )
+    return Section("cluster", [(text,)])
 
 
-def _input_lines(study: Study) -> Iterator[str]:
-    from distmerge.sweep.prepare import prepare
+def _nodes(study: Study) -> dict[str, dict[str, float]]:
+    """Give the nodes of the cluster of ``RAY_ADDRESS``; none without an address."""
+    if not os.environ.get("RAY_ADDRESS") or study.ray is False:
+        return {}
+    set_ray_environment()
+    import ray
 
-    prepared = prepare(study, _no_report)
-    missing = [key for key in prepared.digests.keys if key not in prepared.features]
-    for task in prepared.material.tasks:
-        yield (
-            f"task {task.name}: {len(task.classes)} classes; images: {len(task.adapt)} adapt, "
-            f"{len(task.select)} select, {len(task.report)} report"
+    from distmerge.actors import cluster
+
+    with cluster():
+        return {
+            f"{node['NodeManagerAddress']} {node['NodeID'][:6]}": node["Resources"]
+            for node in ray.nodes()
+            if node["Alive"]
+        }
+
+
+def _num_actors(known: _Known, nodes: Mapping[str, Mapping[str, float]]) -> int | None:
+    if not isinstance(known.study.ray, RayConfig) or not nodes:
+        return None
+    from distmerge.actors import num_actors
+
+    kinds = dict.fromkeys(kind for resources in nodes.values() for kind in resources)
+    total = {kind: sum(node.get(kind, 0.0) for node in nodes.values()) for kind in kinds}
+    return num_actors(known.study.ray, len(known.inputs.types), total)
+
+
+def _placement_rows(
+    known: _Known, nodes: Mapping[str, Mapping[str, float]], actors: int
+) -> Iterator[Row]:
+    from distmerge.actors import actor_resources, assign
+    from distmerge.methods.contract import PRETRAINED
+    from distmerge.sweep.footprint import spread
+
+    assert isinstance(known.study.ray, RayConfig)
+    models = [name for name in known.inputs.types if name != PRETRAINED] + [PRETRAINED]
+    placed = spread(assign(models, actors), actor_resources(known.study.ray), nodes)
+    yield "node", "CPU", "GPU", "actors and their models (likely)"
+    for name, groups in placed.items():
+        has = [f"{nodes[name].get(kind, 0):g}" for kind in ("CPU", "GPU")]
+        yield name, *has, "; ".join(", ".join(group) for group in groups) or "none"
+
+
+def _text(section: Section) -> Iterator[str]:
+    """Yield a heading and its rows, columns aligned; numbers to the right."""
+    yield ""
+    yield section.title
+    cells = [[str(cell) for cell in row] for row in section.rows]
+    widths = [max(map(len, column)) for column in zip_longest(*cells, fillvalue="")]
+    numeric = [_numeric(column[1:]) for column in zip_longest(*cells, fillvalue="")]
+    for row in cells:
+        padded = (
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=False)
         )
-    size = prepared.vectors.vectors.nbytes + prepared.vectors.base.nbytes
-    yield (
-        f"{prepared.material.config.backbone}: {prepared.vectors.layout.num_parameters:,} "
-        f"parameters; task vectors {size / 2**20:.0f} MiB per node"
-    )
-    yield (
-        f"features: {len(missing)} of {len(prepared.digests.keys)} roles to compute, "
-        "the rest is cached"
-    )
-    yield f"results: {prepared.store.place}; runs still to do: {prepared.search.remaining}"
+        yield f"  {'  '.join(padded)}".rstrip()
 
 
-def _no_report(line: str) -> None:
-    raise DistmergeError(f"planning must not start work: {line}")
+def _numeric(cells: Sequence[str]) -> bool:
+    return bool(cells) and all(re.fullmatch(r"[\d.,?]+", cell) for cell in cells)

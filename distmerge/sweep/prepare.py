@@ -1,6 +1,6 @@
 """Load and check everything that a study names, before any work starts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,7 @@ from distmerge.spec import (
     run_config,
     search_space,
 )
+from distmerge.sweep.known import remember
 from distmerge.sweep.search import Search
 from distmerge.tasks import Role
 from distmerge.taskvectors import TaskVectors
@@ -65,27 +66,33 @@ def prepare(study: Study, report: Report) -> Prepared:
         DataError: a task's images or labels do not fit, or are fewer than a method's batch.
         ZooError: the built-in zoo cannot be built.
     """
-    _check_corrections(study)
-    source = Source(
-        _files(study, report),
-        study.images,
-        study.protocol == "transductive",
-        study.unseen,
-        study.levels,
-        study.corruption_seed,
-        Path(cache_root()) / "corrupted",
-    )
-    _check_unseen(study, source)
+    check_corrections(study)
+    source = study_source(study, _files(study, report))
+    check_unseen(study, source)
     material = load_material(source)
-    _check_batches(study, material)
+    check_batches(study, {task.name: len(task.adapt) for task in material.tasks})
     vectors = load_vectors(source, material.tower)
-    digests = source_digests(source, material, _crossed(study))
+    digests = source_digests(source, material, crossed_roles(study))
+    remember(cache_root(), source, crossed_roles(study), digests)
     store = RunStore(study.storage, HYPERS)
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # one line per pipeline says nothing
     identify = partial(run_id, study, digests)
     search = Search(study, HYPERS, identify, store.finished(study.study))
     features = FeatureStore(Path(cache_root()) / "features")
     return Prepared(study, source, material, vectors, digests, features, store, search)
+
+
+def study_source(study: Study, files: ModelFiles) -> Source:
+    """Give where the study's models and images come from."""
+    return Source(
+        _absolute(files),
+        study.images,
+        study.protocol == "transductive",
+        study.unseen,
+        study.levels,
+        study.corruption_seed,
+        Path(cache_root()) / "images",
+    )
 
 
 def device_name(gpus: float) -> str:
@@ -100,7 +107,7 @@ def limit_threads(cpus: float) -> None:
 
 def _files(study: Study, report: Report) -> ModelFiles:
     if isinstance(study.models, ModelFiles):
-        return _absolute(study.models)
+        return study.models
     return build_zoo(study.models.zoo, report=report)
 
 
@@ -118,20 +125,25 @@ def _absolute(files: ModelFiles) -> ModelFiles:
     return ModelFiles(tower=files.tower.absolute(), base=files.base.absolute(), tasks=tasks)
 
 
-def _crossed(study: Study) -> tuple[Role, ...]:
+def crossed_roles(study: Study) -> tuple[Role, ...]:
     """Give the roles on which a method needs every task's model on every task's images."""
     stages = [stage for pipeline in study.pipelines for stage in pipeline.stages]
     return tuple(dict.fromkeys(role for stage in stages for role in METHODS[stage].crossed))
 
 
-def _check_batches(study: Study, material: Material) -> None:
+def check_batches(study: Study, adapt_images: Mapping[str, int]) -> None:
+    """Check that every merged task has the images that one step draws.
+
+    Raises:
+        DataError: lists the pipelines and tasks where it has not.
+    """
     problems = [
         f"pipelines.{i}: {stage.method} draws {stage.hyper.images_per_step} images per step; "
-        f"task {task.name} has {len(task.adapt)} adapt images"
+        f"task {task} has {available} adapt images"
         for i, pipeline in enumerate(study.pipelines)
         for stage in run_config(pipeline, _largest(pipeline), study.seed, HYPERS).stages
-        for task in material.tasks
-        if stage.hyper.images_per_step > len(task.adapt)
+        for task, available in adapt_images.items()
+        if stage.hyper.images_per_step > available
     ]
     if problems:
         raise DataError(problem_list("batches are larger than the data", problems))
@@ -148,7 +160,12 @@ def _largest(pipeline: Pipeline) -> dict[str, Value]:
     return highest
 
 
-def _check_corrections(study: Study) -> None:
+def check_corrections(study: Study) -> None:
+    """Check that every correction has one tower to correct.
+
+    Raises:
+        ConfigError: lists the pipelines where it has not.
+    """
     problems = []
     for i, pipeline in enumerate(study.pipelines):
         first, *corrections = run_config(pipeline, {}, study.seed, HYPERS).stages
@@ -161,7 +178,12 @@ def _check_corrections(study: Study) -> None:
         raise ConfigError(problem_list("stages that do not fit", problems))
 
 
-def _check_unseen(study: Study, source: Source) -> None:
+def check_unseen(study: Study, source: Source) -> None:
+    """Check that unseen tasks exist, and that enough others are left.
+
+    Raises:
+        ConfigError: they do not, or too few are.
+    """
     names = [task.name for task in source.files.tasks]
     unknown = [name for name in study.unseen if name not in names]
     if unknown:

@@ -3,13 +3,19 @@
 from distmerge.coordinator import LocalModels, local_features
 from distmerge.run import Session, references
 from distmerge.sweep.board import Board
+from distmerge.sweep.gate import check_sanity
 from distmerge.sweep.prepare import Prepared, Report
 from distmerge.sweep.trial import Done, Recorder, attempt, ended
 
 
 def sweep_here(prepared: Prepared, board: Board, report: Report) -> None:
-    """Run what the search asks for, one run after the other."""
+    """Run what the search asks for, one run after the other.
+
+    Raises:
+        CheckpointError: a fine-tuned model is not better than the pretrained one.
+    """
     session = _session(prepared, report)
+    check_sanity(session, report)
     recorder = Recorder(prepared.store, prepared.study.study)
     for record in references(session):
         recorder.append(Done(record, None))

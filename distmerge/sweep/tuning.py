@@ -16,6 +16,7 @@ from distmerge.methods import HYPERS
 from distmerge.run import Session, named_record, references
 from distmerge.spec import run_config
 from distmerge.sweep.board import Board, Ended
+from distmerge.sweep.gate import check_sanity
 from distmerge.sweep.prepare import Prepared, Report, device_name, limit_threads
 from distmerge.sweep.search import Search, Suggestion
 from distmerge.sweep.shared import Shared, open_session, record_done, shared_facts
@@ -27,12 +28,14 @@ def sweep_on_ray(prepared: Prepared, board: Board, report: Report) -> None:
 
     Raises:
         CapacityError: the cluster is too small.
+        CheckpointError: a fine-tuned model is not better than the pretrained one.
         WorkerTimeoutError: a worker does not answer in time.
     """
     with cluster() as total:
         report(f"ray: {total.get('CPU', 0):g} CPUs, {total.get('GPU', 0):g} GPUs")
         with shared_facts(prepared, total, report) as shared, board:
             session = open_session(shared, device="cpu")
+            check_sanity(session, report)
             for record in references(session):
                 record_done(shared, Done(record, None))
             _tune(prepared.search, _Watch(board, session, shared), shared)

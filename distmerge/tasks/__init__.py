@@ -1,5 +1,6 @@
 """Takes data folders; gives tasks whose unlabelled and labelled batches are read by address."""
 
+from distmerge.tasks.arrays import Decoding
 from distmerge.tasks.corrupted import LEVELS, Corruption, Level, corruption_of
 from distmerge.tasks.images import Images, LabelledImages, array_digest, preprocessed
 from distmerge.tasks.sampler import batch_indices
@@ -9,6 +10,7 @@ __all__ = [
     "LEVELS",
     "ROLES",
     "Corruption",
+    "Decoding",
     "Images",
     "LabelledImages",
     "Level",

@@ -70,6 +70,6 @@ def array_digest(*arrays: np.ndarray) -> str:
     return total.hexdigest()[:16]
 
 
-def image_hashes(pixels: UInt8[np.ndarray, "image height width 3"]) -> set[bytes]:
-    """Give the content hash of every image."""
-    return {hashlib.sha256(image.tobytes()).digest() for image in pixels}
+def image_hashes(pixels: UInt8[np.ndarray, "image height width 3"]) -> dict[bytes, int]:
+    """Give the content hashes of the images, each with the place of one such image."""
+    return {hashlib.sha256(image.tobytes()).digest(): i for i, image in enumerate(pixels)}

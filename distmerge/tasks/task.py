@@ -11,7 +11,8 @@ from typing import Literal
 import numpy as np
 
 from distmerge.errors import DataError, problem_list
-from distmerge.spec import ImageCounts, TaskFiles, digest
+from distmerge.spec import ImageCounts, RoleData, TaskFiles, WholeData, digest
+from distmerge.tasks.arrays import Decoding, array_folder
 from distmerge.tasks.corrupted import REVISION, Level, corrupted_images
 from distmerge.tasks.images import Images, LabelledImages, array_digest, image_hashes
 
@@ -49,16 +50,21 @@ class Task:
 
 
 def load_tasks(
-    files: tuple[TaskFiles, ...], counts: ImageCounts, *, transductive: bool
+    files: tuple[TaskFiles, ...],
+    counts: ImageCounts,
+    *,
+    transductive: bool,
+    decoding: Decoding | None = None,
 ) -> tuple[Task, ...]:
     """Give the tasks whose data lie in ``files``, the first ``counts`` images of every role.
 
     Args:
-        files: each ``data`` folder holds ``classes.json`` (a list of names), and per role
+        files: each ``data`` is a folder with ``classes.json`` (a list of names), and per role
             ``ROLE.images.npy`` (uint8, image x height x width x 3) and ``ROLE.labels.npy``
-            (int64; not needed for adapt).
+            (int64; not needed for adapt), or another kind, which ``decoding`` turns into this.
         counts: how many images of each role; a smaller stock is an error.
         transductive: adapt on the report images, without their labels.
+        decoding: size and cache of decoded images; none: the data are arrays.
 
     Raises:
         DataError: lists every missing, empty, malformed or overlapping role of every task.
@@ -67,7 +73,8 @@ def load_tasks(
     tasks = []
     for task in files:
         try:
-            tasks.append(_load_task(task, counts, transductive=transductive))
+            folder = _folder(task, decoding, transductive=transductive)
+            tasks.append(_load_task(task, folder, counts, transductive=transductive))
         except DataError as error:
             problems.append(str(error))
     if problems:
@@ -104,18 +111,41 @@ def _save_array(path: Path, array: np.ndarray) -> None:
     unfinished.replace(path)
 
 
-def _load_task(files: TaskFiles, counts: ImageCounts, *, transductive: bool) -> Task:
+def _folder(files: TaskFiles, decoding: Decoding | None, *, transductive: bool) -> Path:
+    """Give the folder of the task's arrays, made of its data if they are of another kind.
+
+    Raises:
+        DataError: they cannot become arrays.
+    """
+    data, place = files.data, f"task {files.name}, {files.data}"
+    if isinstance(data, Path):
+        if decoding is None or any(data.glob("*.images.npy")):
+            return data
+        data = WholeData(path=str(data))
+    if isinstance(data, RoleData) and data.adapt is None and not transductive:
+        raise DataError(
+            f"{place}: adapt: not given; expected unlabelled images, or protocol: transductive"
+        )
+    if decoding is None:
+        raise DataError(f"{place}: expected a folder of arrays")
+    try:
+        return array_folder(data, decoding)
+    except DataError as error:
+        raise DataError(f"task {files.name}, data: {error}") from error
+
+
+def _load_task(files: TaskFiles, folder: Path, counts: ImageCounts, *, transductive: bool) -> Task:
     place = f"task {files.name}, {files.data}"
-    classes = _classes(place, files.data)
-    select = _labelled(place, files.data, "select", counts.select, len(classes))
-    report = _labelled(place, files.data, "report", counts.report, len(classes))
+    classes = _classes(place, folder)
+    select = _labelled(place, folder, "select", counts.select, len(classes))
+    report = _labelled(place, folder, "report", counts.report, len(classes))
     if transductive:
         adapt = report.images
     else:
-        pixels = _pixels(place, files.data, "adapt", counts.adapt)
+        pixels = _pixels(place, folder, "adapt", counts.adapt)
         adapt = Images(pixels, array_digest(pixels))
     task = Task(files.name, classes, adapt, select, report)
-    _refuse_overlap(place, task, transductive=transductive)
+    _refuse_overlap(place, task, folder, transductive=transductive)
     return task
 
 
@@ -177,13 +207,23 @@ def _labelled(
     return LabelledImages(Images(pixels, array_digest(pixels)), labels)
 
 
-def _refuse_overlap(place: str, task: Task, *, transductive: bool) -> None:
+def _refuse_overlap(place: str, task: Task, folder: Path, *, transductive: bool) -> None:
     hashes = {role: image_hashes(task.images(role).pixels) for role in ROLES}
     for one, other in combinations(ROLES, 2):
         allowed = transductive and (one, other) == ("adapt", "report")
-        shared = len(hashes[one] & hashes[other])
+        shared = hashes[one].keys() & hashes[other].keys()
         if shared and not allowed:
+            names = _names(folder, one), _names(folder, other)
+            pairs = ((hashes[one][content], hashes[other][content]) for content in shared)
+            known = [f"{names[0][i]} = {names[1][j]}" for i, j in sorted(pairs) if all(names)]
+            named = f" ({', '.join(known[:5])})" if known else ""
             raise DataError(
-                f"{place}: {shared} images are in both {one} and {other}; roles must not share "
-                "images (protocol: transductive adapts on the report images on purpose)"
+                f"{place}: {len(shared)} images are in both {one} and {other}{named}; roles must "
+                "not share images (protocol: transductive adapts on the report images on purpose)"
             )
+
+
+def _names(folder: Path, role: str) -> list[str]:
+    """Give the addresses of a role's images; none are known of arrays."""
+    path = folder / f"{role}.names.json"
+    return list(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else []

@@ -38,6 +38,8 @@ def task_vectors(
 ) -> TaskVectors:
     """Give the bank ``vectors[k] = tuned[k] - base``, in float32.
 
+    Of a mapping that reads from disk one tensor is held at a time, beside the bank.
+
     Args:
         base: the pretrained state dict.
         tuned: one state dict per task; the order gives the tasks' order.
@@ -47,30 +49,41 @@ def task_vectors(
     Raises:
         CheckpointError: lists every missing, extra, misshaped or non-finite tensor of every model.
     """
+    layout = Layout.of(shapes)
+    flat_base, vectors = (
+        torch.empty(layout.num_parameters),
+        torch.empty(len(tuned), layout.num_parameters),
+    )
+    places: list[tuple[str, Mapping[str, Tensor], Tensor | None]] = [
+        ("base", base, flat_base),
+        *zip(tuned, tuned.values(), vectors, strict=True),
+        *((model, state, None) for model, state in (others or {}).items()),
+    ]
     problems = [
         f"{model}: {problem}"
-        for model, state in [("base", base), *tuned.items(), *(others or {}).items()]
-        for problem in _problems(state, shapes)
+        for model, state, row in places
+        for problem in _read_into(row, state, layout)
     ]
     if problems:
         raise CheckpointError(problem_list("checkpoints do not fit the tower", problems))
-    layout = Layout.of(shapes)
-    flat_base = layout.flatten(base)
-    vectors = torch.empty(len(tuned), layout.num_parameters)
-    for row, state in zip(vectors, tuned.values(), strict=True):
-        torch.sub(layout.flatten(state), flat_base, out=row)
+    vectors -= flat_base
     return TaskVectors(tuple(tuned), layout, flat_base, vectors)
 
 
-def _problems(state: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]) -> Iterator[str]:
-    for name in sorted(shapes.keys() - state.keys()):
+def _read_into(row: Tensor | None, state: Mapping[str, Tensor], layout: Layout) -> Iterator[str]:
+    """Copy a state dict to its row, one tensor in memory at a time; yield what is wrong with it."""
+    expected = {segment.name for segment in layout.segments}
+    for name in sorted(expected - state.keys()):
         yield f"{name}: missing"
-    for name in sorted(state.keys() - shapes.keys()):
+    for name in sorted(state.keys() - expected):
         yield f"{name}: not in the tower"
-    for name, shape in shapes.items():
-        if name not in state:
+    for segment in layout.segments:
+        if segment.name not in state:
             continue
-        if state[name].shape != shape:
-            yield f"{name}: got shape {tuple(state[name].shape)}, expected {tuple(shape)}"
-        elif not bool(torch.isfinite(state[name].float()).all()):
-            yield f"{name}: holds NaN or infinity"
+        tensor = state[segment.name].float()
+        if tensor.shape != segment.shape:
+            yield f"{segment.name}: got shape {tuple(tensor.shape)}, expected {segment.shape}"
+        elif not bool(torch.isfinite(tensor).all()):
+            yield f"{segment.name}: holds NaN or infinity"
+        elif row is not None:
+            row[segment.start : segment.stop] = tensor.reshape(-1)

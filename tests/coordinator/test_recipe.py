@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import safetensors
@@ -7,13 +8,18 @@ import torch
 from open_clip.transformer import VisionTransformer
 
 from distmerge.coordinator import (
+    coefficient_bytes,
     correction_bytes,
+    head_bytes,
+    is_routed,
     merged_bytes,
     own_bytes,
     recipe_bytes,
     router_bytes,
+    vector_bytes,
 )
 from distmerge.methods.contract import MergedModel, Model
+from distmerge.models import load_head
 from distmerge.run import Session
 from distmerge.spec import ModelFiles, Value
 from distmerge.taskvectors import merge
@@ -80,8 +86,10 @@ def test_a_recipe_is_small(corrected: MergedModel) -> None:
     assert len(recipe_bytes(corrected)) < parameters  # the tower takes four bytes per parameter
 
 
-def test_the_same_model_has_the_same_recipe(plain: MergedModel) -> None:
-    assert recipe_bytes(plain) == recipe_bytes(plain)
+@pytest.mark.parametrize("kind", ["corrected", "routed"])
+def test_the_same_model_has_the_same_recipe(kind: str, request: pytest.FixtureRequest) -> None:
+    model = request.getfixturevalue(kind)
+    assert len({recipe_bytes(model) for _ in range(8)}) == 1  # the text's order was random once
 
 
 def test_corrections_come_back(corrected: MergedModel) -> None:
@@ -140,8 +148,37 @@ def test_a_router_comes_back_whole_with_its_settings(routed: Model) -> None:
     assert text["run_id"] == "0123"
 
 
-def test_a_model_that_is_one_tower_has_no_router(plain: MergedModel) -> None:
-    assert router_bytes(recipe_bytes(plain), {}) is None
+def test_a_model_that_is_one_tower_has_no_router(session: Session, plain: MergedModel) -> None:
+    recipe = recipe_bytes(plain)
+    assert not is_routed(recipe)
+    assert router_bytes(recipe, {}) is None
+    assert vector_bytes(recipe, session.vectors, {}) is None
+
+
+def test_coefficients_lie_by_tensor(session: Session, plain: MergedModel) -> None:
+    content = coefficient_bytes(recipe_bytes(plain), session.vectors, {})
+    assert content is not None
+    found = safetensors.torch.load(content)
+    names = [segment.name for segment in session.vectors.layout.segments]
+    assert torch.equal(torch.stack([found[name] for name in names], dim=1), plain.coefficients)
+
+
+def test_a_routed_model_has_task_vectors_and_no_coefficients(
+    session: Session, routed: Model
+) -> None:
+    recipe, vectors = recipe_bytes(routed), session.vectors
+    assert coefficient_bytes(recipe, vectors, {}) is None
+    content = vector_bytes(recipe, vectors, {})
+    assert content is not None
+    found = safetensors.torch.load(content)
+    assert torch.equal(found["proj"][1], vectors.layout.unflatten(vectors.vectors[1])["proj"])
+
+
+def test_a_head_comes_back(session: Session, tmp_path: Path) -> None:
+    head = session.material.heads["beta"]
+    (tmp_path / "head").write_bytes(head_bytes(head, {"run_id": "0123"}))
+    found = load_head(tmp_path / "head", num_classes=4, feature_dim=8)
+    assert torch.equal(found.weight, head.weight)
 
 
 def test_the_text_beside_the_tensors_is_kept(

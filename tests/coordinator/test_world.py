@@ -1,4 +1,6 @@
 import shutil
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +25,8 @@ from distmerge.run import Session
 from distmerge.spec import ModelFiles, load_tower_config
 from distmerge.taskvectors import merge
 from tests.coordinator.sessions import session_of, source_of
-from tests.world import TOWER
+from tests.sweep.headers import write_sparse
+from tests.world import TOWER, arrays_of
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +67,7 @@ def change_head(files: ModelFiles) -> None:
 
 
 def change_images(files: ModelFiles) -> None:
-    path = files.tasks[0].data / "select.images.npy"
+    path = arrays_of(files.tasks[0]) / "select.images.npy"
     pixels = np.load(path)
     pixels[0, 0, 0, 0] ^= 1
     np.save(path, pixels)
@@ -110,6 +113,40 @@ def test_the_vectors_lead_from_the_base_to_every_model(session: Session, world: 
     for row, task in zip(vectors.vectors, world.tasks, strict=True):
         tuned = vectors.layout.flatten(load_state(task.checkpoint))
         torch.testing.assert_close(vectors.base + row, tuned, rtol=0, atol=1e-6)
+
+
+WIDE = TOWER.model_copy(update={"width": 512})  # 25 MB a file
+LOADED = """
+import sys
+from pathlib import Path
+from distmerge.coordinator import Source, load_vectors
+from distmerge.models import Tower
+from distmerge.spec import ImageCounts, ModelFiles, load_tower_config
+
+def kilobytes(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name))
+
+files = ModelFiles.model_validate_json(Path(sys.argv[1]).read_text())
+tower = Tower(load_tower_config(files.tower))
+before = kilobytes("VmRSS:")
+bank = load_vectors(Source(files, ImageCounts(), False), tower)
+held = bank.base.nbytes + bank.vectors.nbytes
+print(1024 * (kilobytes("VmHWM:") - before) - held)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/status")
+@pytest.mark.parametrize("num_tasks", [2, 8])
+def test_loading_holds_the_bank_and_one_tensor_however_many_the_models(
+    num_tasks: int, tmp_path: Path
+) -> None:
+    files = write_sparse(tmp_path, WIDE, num_tasks=num_tasks)
+    (tmp_path / "files.json").write_text(files.model_dump_json())
+    command = [sys.executable, "-c", LOADED, str(tmp_path / "files.json")]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert int(done.stdout) < files.base.stat().st_size
 
 
 def test_mapped_vectors_are_the_arrays_themselves(session: Session) -> None:

@@ -20,6 +20,7 @@ from distmerge.spec import ModelFiles, Value, load_study
 from distmerge.sweep.prepare import prepare
 from tests.coordinator.sessions import config_of, ignored, session_of
 from tests.sweep.studies import content_of, study_of
+from tests.world import arrays_of
 
 FEW: dict[str, Value] = {"steps": 3, "batch_size": 1, "batches": 1}
 
@@ -127,7 +128,7 @@ def test_the_model_of_an_unseen_task_is_checked_as_well(copied: ModelFiles, tmp_
 def test_a_head_of_other_classes_than_the_list_of_names_is_refused(
     copied: ModelFiles, tmp_path: Path
 ) -> None:
-    names = copied.tasks[2].data / "classes.json"
+    names = arrays_of(copied.tasks[2]) / "classes.json"
     names.write_text(json.dumps([*json.loads(names.read_text()), "one more"]))
     with pytest.raises(CheckpointError, match=r"task gamma: .*head for 6 classes") as caught:
         prepare(study_of(copied, tmp_path), refuse)
@@ -173,7 +174,7 @@ def alike(world: ModelFiles, tmp_path_factory: pytest.TempPathFactory) -> ModelF
     """A world in which all adapt images of all tasks are the same: u is constant in a batch."""
     files = copy_of(world, tmp_path_factory.mktemp("alike"))
     for task in files.tasks:
-        path = task.data / "adapt.images.npy"
+        path = arrays_of(task) / "adapt.images.npy"
         np.save(path, np.full_like(np.load(path), 90))
     return files
 
@@ -190,7 +191,7 @@ def single(world: ModelFiles, tmp_path_factory: pytest.TempPathFactory) -> Model
     """A world with one adapt image per task: fewer images than any has neighbours."""
     files = copy_of(world, tmp_path_factory.mktemp("single"))
     for task in files.tasks:
-        path = task.data / "adapt.images.npy"
+        path = arrays_of(task) / "adapt.images.npy"
         np.save(path, np.load(path)[:1])
     return files
 

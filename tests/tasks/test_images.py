@@ -76,4 +76,4 @@ def test_a_digest_tells_shapes_types_and_the_split_apart() -> None:
 )
 def test_image_hashes_are_the_set_of_different_images(pixels: np.ndarray, order: list[int]) -> None:
     assert len(image_hashes(pixels)) == len(np.unique(pixels, axis=0))
-    assert image_hashes(pixels[order]) == image_hashes(pixels)
+    assert image_hashes(pixels[order]).keys() == image_hashes(pixels).keys()

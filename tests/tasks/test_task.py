@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from distmerge.errors import DataError
-from distmerge.spec import ImageCounts, ModelFiles, TaskFiles
+from distmerge.spec import ImageCounts, ModelFiles, RoleData, TaskFiles, WholeData
 from distmerge.tasks import (
     ROLES,
+    Decoding,
     LabelledImages,
     Level,
     Task,
@@ -18,6 +19,7 @@ from distmerge.tasks import (
     load_tasks,
     with_levels,
 )
+from tests.tasks.pictures import CLASSES, SIZE, samples_of, write_flat, write_folder, write_parquet
 from tests.world import NUM_IMAGES
 
 ALL = ImageCounts()
@@ -37,9 +39,15 @@ class Malicious:
 def files(world: ModelFiles, tmp_path: Path) -> tuple[TaskFiles, ...]:
     """Copies of two tasks, to be spoiled."""
     return tuple(
-        task.model_copy(update={"data": shutil.copytree(task.data, tmp_path / task.name)})
+        task.model_copy(update={"data": shutil.copytree(arrays_of(task), tmp_path / task.name)})
         for task in world.tasks[:2]
     )
+
+
+def arrays_of(task: TaskFiles) -> Path:
+    """Give the folder of a task's arrays."""
+    assert isinstance(task.data, Path)
+    return task.data
 
 
 def load(files: tuple[TaskFiles, ...], counts: ImageCounts = ALL) -> tuple[Task, ...]:
@@ -59,7 +67,7 @@ def test_every_role_is_read_whole_by_default(world: ModelFiles) -> None:
 
 def test_pixels_and_labels_are_those_of_the_files(world: ModelFiles) -> None:
     task = load(world.tasks)[0]
-    folder = world.tasks[0].data
+    folder = arrays_of(world.tasks[0])
     assert np.array_equal(task.select.images.pixels, np.load(folder / "select.images.npy"))
     assert np.array_equal(task.select.labels, np.load(folder / "select.labels.npy"))
     assert task.adapt.digest == array_digest(np.load(folder / "adapt.images.npy"))
@@ -83,13 +91,13 @@ def test_the_transductive_protocol_adapts_on_the_report_images(world: ModelFiles
 def test_the_transductive_protocol_needs_no_images_to_adapt_on(
     files: tuple[TaskFiles, ...],
 ) -> None:
-    (files[0].data / "adapt.images.npy").unlink()
+    (arrays_of(files[0]) / "adapt.images.npy").unlink()
     assert len(load_tasks(files, ALL, transductive=True)[0].adapt) == NUM_IMAGES["report"]
 
 
 def test_labels_may_be_any_integers(files: tuple[TaskFiles, ...]) -> None:
     expected = load(files)[0].report.labels
-    change(files[0].data / "report.labels.npy", lambda labels: labels.astype(np.uint8))
+    change(arrays_of(files[0]) / "report.labels.npy", lambda labels: labels.astype(np.uint8))
     assert np.array_equal(load(files)[0].report.labels, expected)
 
 
@@ -97,7 +105,7 @@ def test_labels_may_be_any_integers(files: tuple[TaskFiles, ...]) -> None:
     "name", ["adapt.images.npy", "select.images.npy", "report.labels.npy", "classes.json"]
 )
 def test_a_missing_file_is_named(files: tuple[TaskFiles, ...], name: str) -> None:
-    (files[0].data / name).unlink()
+    (arrays_of(files[0]) / name).unlink()
     with pytest.raises(DataError, match=f"task alpha, .*alpha: cannot read {name} .*No such file"):
         load(files)
 
@@ -144,14 +152,14 @@ def test_a_malformed_array_is_named_with_what_was_expected(
     edit: Callable[[np.ndarray], np.ndarray],
     message: str,
 ) -> None:
-    change(files[0].data / name, edit)
+    change(arrays_of(files[0]) / name, edit)
     with pytest.raises(DataError, match=f"task alpha, .*{message}"):
         load(files)
 
 
 @pytest.mark.parametrize("content", ["[", "{}", '["only one"]'])
 def test_malformed_class_names_are_refused(files: tuple[TaskFiles, ...], content: str) -> None:
-    (files[0].data / "classes.json").write_text(content)
+    (arrays_of(files[0]) / "classes.json").write_text(content)
     with pytest.raises(DataError, match=r"task alpha, .*classes\.json"):
         load(files)
 
@@ -169,8 +177,8 @@ def test_more_images_than_there_are_is_an_error(files: tuple[TaskFiles, ...]) ->
 def test_an_image_in_two_roles_is_refused(
     files: tuple[TaskFiles, ...], one: str, other: str
 ) -> None:
-    shared = np.load(files[0].data / f"{other}.images.npy")[:2]
-    change(files[0].data / f"{one}.images.npy", lambda a: np.concatenate([shared, a[2:]]))
+    shared = np.load(arrays_of(files[0]) / f"{other}.images.npy")[:2]
+    change(arrays_of(files[0]) / f"{one}.images.npy", lambda a: np.concatenate([shared, a[2:]]))
     with pytest.raises(DataError, match=f"2 images are in both {one} and {other}; roles must not"):
         load(files)
 
@@ -178,8 +186,8 @@ def test_an_image_in_two_roles_is_refused(
 def test_the_transductive_protocol_still_keeps_select_and_report_apart(
     files: tuple[TaskFiles, ...],
 ) -> None:
-    shared = np.load(files[0].data / "report.images.npy")[:1]
-    change(files[0].data / "select.images.npy", lambda a: np.concatenate([shared, a[1:]]))
+    shared = np.load(arrays_of(files[0]) / "report.images.npy")[:1]
+    change(arrays_of(files[0]) / "select.images.npy", lambda a: np.concatenate([shared, a[1:]]))
     with pytest.raises(DataError, match="1 images are in both"):
         load_tasks(files, ALL, transductive=True)
 
@@ -188,7 +196,7 @@ def test_an_array_of_pickled_objects_is_refused_and_not_run(
     files: tuple[TaskFiles, ...], tmp_path: Path
 ) -> None:
     hostile = np.array([Malicious(tmp_path / "harm")], dtype=object)
-    np.save(files[0].data / "adapt.images.npy", hostile, allow_pickle=True)
+    np.save(arrays_of(files[0]) / "adapt.images.npy", hostile, allow_pickle=True)
     with pytest.raises(DataError, match=r"cannot read adapt\.images\.npy"):
         load(files)
     assert not (tmp_path / "harm").exists()
@@ -198,15 +206,15 @@ def test_a_pickle_in_place_of_an_array_is_refused_and_not_run(
     files: tuple[TaskFiles, ...], tmp_path: Path
 ) -> None:
     hostile = pickle.dumps(Malicious(tmp_path / "harm"))
-    (files[0].data / "adapt.images.npy").write_bytes(hostile)
+    (arrays_of(files[0]) / "adapt.images.npy").write_bytes(hostile)
     with pytest.raises(DataError, match=r"cannot read adapt\.images\.npy"):
         load(files)
     assert not (tmp_path / "harm").exists()
 
 
 def test_the_problems_of_several_tasks_are_listed_at_once(files: tuple[TaskFiles, ...]) -> None:
-    (files[0].data / "classes.json").unlink()
-    change(files[1].data / "report.labels.npy", lambda labels: labels + 9)
+    (arrays_of(files[0]) / "classes.json").unlink()
+    change(arrays_of(files[1]) / "report.labels.npy", lambda labels: labels + 9)
     with pytest.raises(DataError, match="data of the tasks:") as caught:
         load(files)
     lines = str(caught.value).splitlines()[1:]
@@ -245,7 +253,7 @@ def test_a_file_that_is_no_such_file_is_named(
     name: str, content: bytes, problem: str, world: ModelFiles, tmp_path: Path
 ) -> None:
     folder = tmp_path / "data"
-    shutil.copytree(world.tasks[0].data, folder)
+    shutil.copytree(arrays_of(world.tasks[0]), folder)
     (folder / name).write_bytes(content)
     files = world.tasks[0].model_copy(update={"data": folder})
     with pytest.raises(DataError, match=problem):
@@ -256,7 +264,7 @@ def test_an_archive_and_images_without_pixels_are_refused(
     world: ModelFiles, tmp_path: Path
 ) -> None:
     folder = tmp_path / "data"
-    shutil.copytree(world.tasks[0].data, folder)
+    shutil.copytree(arrays_of(world.tasks[0]), folder)
     files = world.tasks[0].model_copy(update={"data": folder})
     with (folder / "adapt.images.npy").open("wb") as file:
         np.savez(file, images=np.zeros(3))
@@ -272,3 +280,72 @@ def test_labels_identify_the_split_and_not_its_images(world: ModelFiles) -> None
     relabelled = LabelledImages(report.images, report.labels[::-1].copy())
     assert relabelled.digest != report.digest
     assert relabelled.images.digest == report.images.digest
+
+
+def described(world: ModelFiles, *data: WholeData | RoleData) -> tuple[TaskFiles, ...]:
+    """Give tasks with other data."""
+    pairs = zip(world.tasks, data, strict=False)
+    return tuple(task.model_copy(update={"data": one}) for task, one in pairs)
+
+
+def test_an_image_folder_is_read_like_arrays(world: ModelFiles, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "data", samples_of(40))
+    files = (world.tasks[0].model_copy(update={"data": folder}),)
+    decoding = Decoding(SIZE, tmp_path / "cache")
+    task = load_tasks(files, ALL, transductive=False, decoding=decoding)[0]
+    again = load_tasks(files, ALL, transductive=False, decoding=decoding)[0]
+    assert task.classes == CLASSES
+    assert isinstance(task.report.images.pixels, np.memmap)
+    assert [again.images(role).digest for role in ROLES] == [
+        task.images(role).digest for role in ROLES
+    ]
+
+
+def test_shared_images_are_named_by_their_files(world: ModelFiles, tmp_path: Path) -> None:
+    samples = samples_of(30)
+    adapt = write_flat(tmp_path / "adapt", samples[:12])
+    select = write_parquet(tmp_path / "select.parquet", samples[10:20])
+    report = write_folder(tmp_path / "report", samples[20:])
+    data = RoleData(adapt=str(adapt), select=str(select), report=str(report))
+    files = described(world, data)
+    expected = r"2 images are in both adapt and select \(1[01]\.png = select\.parquet row [01], 1"
+    with pytest.raises(DataError, match=expected):
+        load_tasks(files, ALL, transductive=False, decoding=Decoding(SIZE, tmp_path / "cache"))
+
+
+def test_the_problems_of_data_of_any_kind_are_listed_at_once(
+    world: ModelFiles, tmp_path: Path
+) -> None:
+    folder = write_folder(tmp_path / "data", samples_of(10))
+    (folder / "cat" / "0.png").write_bytes(b"no image")
+    data = (
+        WholeData(path=str(folder)),
+        WholeData(path=str(tmp_path / "gone")),
+        RoleData(select=str(folder), report=str(folder)),
+    )
+    with pytest.raises(DataError, match="data of the tasks") as caught:
+        load_tasks(
+            described(world, *data), ALL, transductive=False, decoding=Decoding(SIZE, tmp_path)
+        )
+    lines = str(caught.value).splitlines()[1:]
+    assert "task alpha, data: 1 of 10 images cannot be decoded" in lines[0]
+    assert "task beta, data: " in lines[1]
+    assert "gone: no such file or folder" in lines[1]
+    assert "task gamma, " in lines[2]
+    assert "adapt: not given; expected unlabelled images, or protocol: transductive" in lines[2]
+
+
+def test_the_transductive_protocol_needs_no_source_to_adapt_on(
+    world: ModelFiles, tmp_path: Path
+) -> None:
+    samples = samples_of(20)
+    select = write_folder(tmp_path / "select", samples[:10])
+    report = write_folder(tmp_path / "report", samples[10:])
+    files = described(world, RoleData(select=str(select), report=str(report)))
+    decoding = Decoding(SIZE, tmp_path / "cache")
+    assert len(load_tasks(files, ALL, transductive=True, decoding=decoding)[0].adapt) == 10
+
+
+def test_data_of_other_kinds_need_a_decoding(world: ModelFiles) -> None:
+    with pytest.raises(DataError, match="task alpha, x: expected a folder of arrays"):
+        load(described(world, WholeData(path="x")))

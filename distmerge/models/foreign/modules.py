@@ -1,0 +1,106 @@
+"""The tensors of a pickled module or state dict by name, and what its classes tell of the tower."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from distmerge.errors import CheckpointError
+from distmerge.models.foreign.pickled import Placeholder, StoredTensor
+
+_ACTIVATIONS = {"QuickGELU": True, "GELU": False}
+_DEEPEST = 50
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the shapes of a tower's tensors do not tell; None where nothing tells it."""
+
+    heads: int | None = None
+    quick_gelu: bool | None = None
+    norm_eps: float | None = None
+    mean: tuple[float, float, float] | None = None
+    """Of the images' normalisation."""
+    std: tuple[float, float, float] | None = None
+
+
+def stored_tensors(root: object) -> dict[str, StoredTensor]:
+    """Give the tensors of a module or of nested dictionaries, named as in its state dict."""
+    return {name: node for name, node in _nodes(root, "") if isinstance(node, StoredTensor)}
+
+
+def module_facts(root: object, prefix: str) -> Facts:
+    """Give what the modules below ``prefix`` tell.
+
+    Raises:
+        CheckpointError: two modules tell different things.
+    """
+    found: dict[str, dict[object, str]] = {"heads": {}, "quick_gelu": {}, "norm_eps": {}}
+    for name, node in _nodes(root, ""):
+        if not isinstance(node, Placeholder) or not name.startswith(prefix):
+            continue
+        state, kind = _state(node), type(node).place.rpartition(".")[2]
+        if kind in _ACTIVATIONS:
+            found["quick_gelu"].setdefault(_ACTIVATIONS[kind], name)
+        if kind == "MultiheadAttention" and "num_heads" in state:
+            found["heads"].setdefault(state["num_heads"], name)
+        if kind in {"LayerNorm", "LayerNormFp32"} and "eps" in state:
+            found["norm_eps"].setdefault(state["eps"], name)
+    for fact, values in found.items():
+        if len(values) > 1:
+            told = ", ".join(f"{value} at {name}" for value, name in values.items())
+            raise CheckpointError(f"{fact} differs between modules: {told}; expected one value")
+    return Facts(**{k: next(iter(v)) for k, v in found.items() if v}, **_normalisation(root))  # type: ignore[arg-type]  # checked by TowerConfig
+
+
+def normalises(root: object, prefix: str) -> bool | None:
+    """Give the ``normalize`` flag of the head at ``prefix``, if it has one."""
+    for name, node in _nodes(root, ""):
+        if isinstance(node, Placeholder) and f"{name}.".lstrip(".") == prefix:
+            flag = _state(node).get("normalize")
+            return None if flag is None else bool(flag)
+    return None
+
+
+def _nodes(node: object, name: str) -> Iterator[tuple[str, object]]:
+    """Give a tree's tensors and modules, each behind its parent.
+
+    Raises:
+        CheckpointError: the tree has no end.
+    """
+    if name.count(".") > _DEEPEST:
+        raise CheckpointError(f"modules nested over {_DEEPEST} deep at {name[:60]}...; damaged")
+    if isinstance(node, StoredTensor):
+        yield name, node
+        return
+    if isinstance(node, Placeholder):
+        yield name, node
+    for key, child in _children(node).items():
+        if isinstance(key, str):
+            yield from _nodes(child, f"{name}.{key}" if name else key)
+
+
+def _children(node: object) -> Mapping[object, object]:
+    if isinstance(node, Mapping):
+        return node
+    state = _state(node)
+    if "_modules" not in state:  # TorchScript keeps parameters and modules as attributes
+        return state
+    left_out = state.get("_non_persistent_buffers_set") or ()
+    assert isinstance(left_out, (set, frozenset, tuple))
+    parts = [state.get(part) or {} for part in ("_parameters", "_buffers", "_modules")]
+    merged = {k: v for part in parts if isinstance(part, Mapping) for k, v in part.items()}
+    return {k: v for k, v in merged.items() if k not in left_out}
+
+
+def _state(node: object) -> Mapping[object, object]:
+    state = node.state if isinstance(node, Placeholder) else None
+    return state if isinstance(state, Mapping) else {}
+
+
+def _normalisation(root: object) -> dict[str, tuple[float, ...]]:
+    """Give mean and standard deviation of ``val_preprocess``, torchvision's transforms."""
+    transforms = _state(_state(root).get("val_preprocess")).get("transforms")
+    for step in transforms if isinstance(transforms, list) else ():
+        if isinstance(step, Placeholder) and type(step).place.endswith(".Normalize"):
+            pair = {key: _state(step).get(key) for key in ("mean", "std")}
+            return {k: tuple(v) for k, v in pair.items() if isinstance(v, (list, tuple))}
+    return {}

@@ -1,0 +1,221 @@
+"""A checkpoint of another program, whichever it is: its tower, its head, what it tells of both."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from distmerge.errors import CheckpointError
+from distmerge.models.foreign.architecture import check_numbers, check_tower, tower_from_shapes
+from distmerge.models.foreign.hugging_face import from_hugging_face
+from distmerge.models.foreign.lora import merge_adapter
+from distmerge.models.foreign.modules import Facts, module_facts, normalises, stored_tensors
+from distmerge.models.foreign.pickled import Pickled, read_pickled
+from distmerge.models.foreign.sources import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    CONFIG,
+    PREPROCESSOR,
+    WEIGHTS,
+)
+from distmerge.models.state import StateDict, load_state
+from distmerge.spec import TowerConfig, load_tower_config
+
+_MARK = "class_embedding"  # every tower has one such tensor, no text encoder has
+_HEADS = ("", "classification_head.")
+
+
+@dataclass(frozen=True)
+class Base:
+    """An imported tower that another checkpoint is relative to."""
+
+    state: StateDict
+    config: TowerConfig
+    digest: str
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """What a checkpoint holds, in our names and in float32."""
+
+    kind: str
+    digest: str
+    """SHA-256 of the file with the weights."""
+    tower: StateDict | None = None
+    config: TowerConfig | None = None
+    """None if the checkpoint does not tell its heads or its activation."""
+    head: StateDict | None = None
+
+
+def load_base(path: Path) -> Base:
+    """Give an imported tower and the ``tower.json`` beside it.
+
+    Raises:
+        CheckpointError: one of the files is missing, or they do not fit.
+    """
+    state, config = load_state(path), load_tower_config(path.with_name("tower.json"))
+    check_tower(state, config)
+    return Base(state, config, sha256(path))
+
+
+def read_foreign(path: Path, base: Base | None) -> Foreign:
+    """Give what is in a file, or in a folder of transformers or PEFT.
+
+    Raises:
+        CheckpointError: it cannot be read, or it is no image tower and no head.
+    """
+    if not path.is_dir():
+        return _from_file(path)
+    if (path / ADAPTER_CONFIG).exists():
+        return _from_adapter(path, base)
+    if (path / CONFIG).exists():
+        return _from_hugging_face(path, base)
+    raise CheckpointError(
+        f"{path}: a folder without {CONFIG} or {ADAPTER_CONFIG}; expected a checkpoint file, or a "
+        "folder of transformers or PEFT"
+    )
+
+
+def sha256(path: Path) -> str:
+    """Give the SHA-256 of a file's content, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _from_file(path: Path) -> Foreign:
+    pickled = None if _is_safetensors(path) else read_pickled(path)
+    source: Mapping[str, Any] = stored_tensors(pickled.root) if pickled else load_state(path)
+    prefixes = [
+        name.removesuffix(_MARK) for name in source if name.endswith(_MARK) and _starts(name)
+    ]
+    head = next((name for name in _HEADS if {f"{name}weight", f"{name}bias"} <= set(source)), None)
+    if len(prefixes) > 1 or (not prefixes and head is None):
+        raise CheckpointError(
+            f"{path}: {len(prefixes)} towers ({', '.join(prefixes) or 'no ' + _MARK}) among "
+            f"{len(source)} tensors ({', '.join(list(source)[:3])}, ...); expected one open_clip "
+            "image tower or a classification head with weight and bias"
+        )
+    if any(prefix.endswith("embeddings.") for prefix in prefixes):
+        raise CheckpointError(
+            f"{path}: a file of Hugging Face's transformers; import the folder that has its "
+            f"{CONFIG} as well"
+        )
+    kind = "pickled module" if pickled and not isinstance(pickled.root, Mapping) else "state dict"
+    tower, facts = None, Facts()
+    if prefixes:
+        tower = _numbers(source, prefixes[0], pickled)
+        facts = module_facts(pickled.root, prefixes[0]) if pickled else facts
+    return Foreign(
+        kind=kind,
+        digest=sha256(path),
+        tower=tower,
+        config=tower_from_shapes(tower, facts) if tower else None,
+        head=None if head is None else _head(source, head, pickled),
+    )
+
+
+def _starts(name: str) -> bool:
+    return name == _MARK or name.endswith(f".{_MARK}")
+
+
+def _is_safetensors(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(9)[8:] == b"{"
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _numbers(source: Mapping[str, Any], prefix: str, pickled: Pickled | None) -> StateDict:
+    """Give the tensors below a prefix, in float32 and without it."""
+    chosen = {name: value for name, value in source.items() if name.startswith(prefix)}
+    state: StateDict = {
+        name.removeprefix(prefix): pickled.read(value) if pickled else value
+        for name, value in chosen.items()
+    }
+    check_numbers(state)
+    return {name: tensor.float() for name, tensor in state.items()}
+
+
+def _head(source: Mapping[str, Any], prefix: str, pickled: Pickled | None) -> StateDict:
+    if pickled and normalises(pickled.root, prefix) is False:
+        raise CheckpointError(
+            "a head with normalize=False; expected True: distmerge's heads take normalised features"
+        )
+    own = {f"{prefix}{part}": source[f"{prefix}{part}"] for part in ("weight", "bias")}
+    state = _numbers(own, prefix, pickled)
+    weight, bias = state["weight"], state["bias"]
+    if weight.ndim != 2 or bias.shape != weight.shape[:1]:
+        raise CheckpointError(
+            f"a head with weight {tuple(weight.shape)} and bias {tuple(bias.shape)}; expected "
+            "(classes, features) and (classes,)"
+        )
+    return {**state, "center": torch.zeros(weight.shape[1])}
+
+
+def _from_hugging_face(folder: Path, base: Base | None) -> Foreign:
+    path = _weights(folder, WEIGHTS)
+    tensors = _all_tensors(path)
+    preprocessor = folder / PREPROCESSOR
+    state, config = from_hugging_face(
+        tensors, _json(folder / CONFIG), _json(preprocessor) if preprocessor.exists() else None
+    )
+    check_numbers(state)
+    if base is not None and not config.projection and base.config.projection:
+        # A vision model that was fine-tuned without its projection keeps the base's.
+        state["proj"] = base.state["proj"]
+        config = config.model_copy(
+            update={"projection": True, "output_dim": base.config.output_dim}
+        )
+        check_tower(state, config)
+    return Foreign(
+        kind="transformers folder",
+        digest=sha256(path),
+        tower={name: tensor.float() for name, tensor in state.items()},
+        config=config,
+    )
+
+
+def _from_adapter(folder: Path, base: Base | None) -> Foreign:
+    if base is None:
+        raise CheckpointError(
+            f"{folder}: a PEFT adapter; name the imported tower it was trained on: --base "
+            "TOWER.safetensors"
+        )
+    path = _weights(folder, ADAPTER_WEIGHTS)
+    adapter = _all_tensors(path)
+    check_numbers(adapter)
+    state = merge_adapter(base.state, base.config, adapter, _json(folder / ADAPTER_CONFIG))
+    return Foreign(kind="PEFT adapter", digest=sha256(path), tower=state, config=base.config)
+
+
+def _weights(folder: Path, names: tuple[str, ...]) -> Path:
+    for name in names:
+        if (folder / name).exists():
+            return folder / name
+    raise CheckpointError(
+        f"{folder}: no {' and no '.join(names)}; weights in several files are not supported, save "
+        "them in one (save_pretrained with a larger max_shard_size)"
+    )
+
+
+def _all_tensors(path: Path) -> dict[str, Tensor]:
+    if _is_safetensors(path):
+        return load_state(path)
+    pickled = read_pickled(path)
+    return {name: pickled.read(stored) for name, stored in stored_tensors(pickled.root).items()}
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: not readable JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: got {type(content).__name__}; expected a JSON object")
+    return content

@@ -1,0 +1,224 @@
+"""Any kind of data becomes a folder of arrays, one file per role; made once, then mapped."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from distmerge.errors import DataError
+from distmerge.spec import BenchmarkData, RoleData, WholeData, digest, is_url
+from distmerge.tasks.benchmarks import BENCHMARKS, benchmark_records
+from distmerge.tasks.listing import Listing, class_names, listed
+from distmerge.tasks.records import Records, Wanted
+from distmerge.tasks.sources import source_records
+from distmerge.tasks.splits import ROLE_ORDER, role_of, without_shared
+from distmerge.tasks.stock import Entry, Stock, filled_stock
+
+REVISION = 1  # raise it whenever an image, a role or an order comes out differently
+Described = WholeData | RoleData | BenchmarkData
+
+
+class Decoding(NamedTuple):
+    """How data that are no arrays become arrays."""
+
+    size: int
+    """Height and width in pixels, the tower's."""
+    cache: Path
+    """Folder of what was made before."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One source, and which share of it each role gets."""
+
+    listing: Listing
+    shares: Mapping[str, float]
+    records: Callable[[Wanted], Records]
+
+    @property
+    def role(self) -> str:
+        """The only role of the source; empty if there are several."""
+        return next(iter(self.shares)) if len(self.shares) == 1 else ""
+
+
+class Placed(NamedTuple):
+    """An image and the stock that it lies in."""
+
+    entry: Entry
+    stock: int
+
+
+def array_folder(data: Described, decoding: Decoding) -> Path:
+    """Give a folder as ``load_tasks`` reads it, decoded from ``data`` if the cache has none.
+
+    Beside the arrays lies ``ROLE.names.json``, the address of every image. The images of a role
+    are in the order of their content, so that the first n are a sample, and the same images make
+    the same arrays whatever holds them.
+
+    Raises:
+        DataError: a source is missing, of no known kind, or has unreadable images, unknown labels
+            or unusable class names.
+    """
+    parts = _parts(data)
+    classes = class_names(data.classes) if isinstance(data.classes, str) else data.classes
+    settings = data.model_dump(mode="json", exclude={"path", "root", "classes", *ROLE_ORDER})
+    contents = [
+        (list(part.shares.items()), part.listing.content_digest(decoding.cache)) for part in parts
+    ]
+    key = digest([REVISION, decoding.size, settings, classes, contents])
+    folder = decoding.cache / key
+    if not folder.exists():
+        _make(folder, data, parts, classes, decoding.size)
+    return folder
+
+
+def _parts(data: Described) -> tuple[Part, ...]:
+    """Give the sources of the data.
+
+    Raises:
+        DataError: a source is missing, or a URL where torchvision needs a folder.
+    """
+    if isinstance(data, WholeData):
+        listing = listed(data.path)
+        return (Part(listing, data.shares.model_dump(), partial(source_records, listing)),)
+    if isinstance(data, RoleData):
+        places = {role: getattr(data, role) for role in ROLE_ORDER}
+        listings = {role: listed(place) for role, place in places.items() if place is not None}
+        return tuple(
+            Part(listing, {role: 1.0}, partial(source_records, listing))
+            for role, listing in listings.items()
+        )
+    benchmark = BENCHMARKS[data.torchvision]
+    if benchmark.dataset and is_url(data.root):
+        raise DataError(f"{data}: torchvision reads local folders only; copy it, or give a path")
+    listing = listed(f"{data.root.rstrip('/')}/{benchmark.files}")
+    return tuple(
+        Part(listing, split.shares, partial(benchmark_records, data, split, listing))
+        for split in benchmark.splits
+    )
+
+
+def _make(
+    folder: Path,
+    data: Described,
+    parts: tuple[Part, ...],
+    classes: tuple[str, ...] | None,
+    size: int,
+) -> None:
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    try:
+        names, stocks = _stocks(unfinished, data, parts, classes, size)
+        (unfinished / "classes.json").write_text(json.dumps(names), encoding="utf-8")
+        for role, images in _roles(data, parts, stocks).items():
+            _write(unfinished, role, images, stocks)
+        for stock in stocks:
+            stock.path.unlink()
+        if not folder.exists():  # another process may have been faster
+            unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _stocks(
+    folder: Path,
+    data: Described,
+    parts: tuple[Part, ...],
+    classes: tuple[str, ...] | None,
+    size: int,
+) -> tuple[tuple[str, ...], list[Stock]]:
+    found = [part.records(Wanted(classes, part.role, data.image, data.label)) for part in parts]
+    names = _classes(parts, found, classes)
+    stocks = [
+        filled_stock(folder / f"{index}.pixels", size, records, names)
+        for index, records in enumerate(found)
+    ]
+    _refuse_unusable(data, stocks, names)
+    return names, stocks
+
+
+def _classes(
+    parts: tuple[Part, ...], found: list[Records], given: tuple[str, ...] | None
+) -> tuple[str, ...]:
+    """Give the study's class names, or those that all labelled sources agree on.
+
+    Raises:
+        DataError: there are none, sources differ, or a name appears twice.
+    """
+    own = {
+        part.listing.location: records.classes
+        for part, records in zip(parts, found, strict=True)
+        if part.role != "adapt"
+    }
+    names = given or next(iter(own.values()))
+    if names is None:
+        raise DataError(
+            f"{' and '.join(own)}: no class names; give classes, a list or a file of them"
+        )
+    if given is None and len(set(own.values())) > 1:
+        counts = "; ".join(f"{place}: {_few(list(names or ()))}" for place, names in own.items())
+        raise DataError(f"the roles name different classes, so give classes: {counts}")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"class names appear twice: {_few(twice)}")
+    return names
+
+
+def _refuse_unusable(data: Described, stocks: list[Stock], names: tuple[str, ...]) -> None:
+    unknown = [label for stock in stocks for label in stock.unknown]
+    if unknown:
+        raise DataError(
+            f"labels that are none of the {len(names)} classes: {_few(unknown)}; expected a name "
+            f"of classes, or 0 to {len(names) - 1}"
+        )
+    unreadable = [image for stock in stocks for image in stock.unreadable]
+    if len(unreadable) > data.skip_unreadable:
+        total = len(unreadable) + sum(len(stock.entries) for stock in stocks)
+        raise DataError(
+            f"{len(unreadable)} of {total} images cannot be decoded, "
+            f"{data.skip_unreadable} may (skip_unreadable): {_few(unreadable)}"
+        )
+
+
+def _few(things: list[str]) -> str:
+    more = f" and {len(things) - 5} more" if len(things) > 5 else ""
+    return ", ".join(things[:5]) + more
+
+
+def _roles(
+    data: Described, parts: tuple[Part, ...], stocks: list[Stock]
+) -> dict[str, list[Placed]]:
+    """Give the images of every role, in the order of their content."""
+    roles: dict[str, list[Placed]] = {role: [] for part in parts for role in part.shares}
+    for index, (part, stock) in enumerate(zip(parts, stocks, strict=True)):
+        for entry in stock.entries:
+            roles[role_of(entry.content, part.shares)].append(Placed(entry, index))
+    if data.shared == "drop":
+        hashes = {role: [one.entry.content for one in images] for role, images in roles.items()}
+        kept = without_shared(hashes)
+        roles = {role: [images[i] for i in kept[role]] for role, images in roles.items()}
+    return {role: sorted(images) for role, images in roles.items()}
+
+
+def _write(folder: Path, role: str, images: list[Placed], stocks: list[Stock]) -> None:
+    size = stocks[0].size
+    names = json.dumps([one.entry.address for one in images])
+    (folder / f"{role}.names.json").write_text(names, encoding="utf-8")
+    if role != "adapt":
+        np.save(folder / f"{role}.labels.npy", np.array([i.entry.label for i in images], np.int64))
+    path, shape = folder / f"{role}.images.npy", (len(images), size, size, 3)
+    if not images:
+        np.save(path, np.zeros(shape, np.uint8))
+        return
+    array = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    pixels = {index: stocks[index].pixels() for index in {one.stock for one in images}}
+    for place, one in enumerate(images):
+        array[place] = pixels[one.stock][one.entry.position]
+    array.flush()

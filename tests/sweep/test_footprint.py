@@ -1,0 +1,50 @@
+from pathlib import Path
+
+import pytest
+
+from distmerge.coordinator import FeatureKey
+from distmerge.spec import ModelFiles
+from distmerge.sweep.estimate import fact_bytes, size_text
+from distmerge.sweep.footprint import memory, num_parameters, spread
+from distmerge.sweep.inputs import read_inputs
+from tests.coordinator.sessions import session_of, source_of
+from tests.sweep.studies import study_of
+from tests.world import TOWER
+
+
+def test_the_parameters_are_those_of_the_bank(world: ModelFiles) -> None:
+    bank = session_of(world).vectors
+    assert num_parameters(read_inputs(source_of(world))) == bank.layout.num_parameters
+
+
+def test_the_bytes_of_facts_are_those_of_the_arrays(world: ModelFiles) -> None:
+    session = session_of(world)
+    facts = session.models.facts("alpha", "alpha", "select")
+    arrays = (facts.layers, facts.features, facts.logits, facts.confidence)
+    key = FeatureKey("alpha", "alpha", "select", "")
+    found = fact_bytes(TOWER, key, {("alpha", "select"): 16}, {"alpha": 3})
+    assert found == sum(array.nbytes for array in arrays)
+
+
+def test_an_actor_of_several_models_and_thinned_vectors_need_more(
+    world: ModelFiles, tmp_path: Path
+) -> None:
+    inputs = read_inputs(source_of(world))
+    study = study_of(world, tmp_path, pipelines=[{"stages": ["ties"]}])
+    rows = {row[0]: row[2] for row in memory(study, inputs, num_tasks=3, num_actors=2).rows}
+    assert str(rows["per actor"]).startswith("2 models and")
+    assert "the thinned vectors of ties" in str(rows["per trial"])
+
+
+def test_actors_go_to_the_emptiest_node_that_has_room() -> None:
+    nodes = {"a": {"CPU": 3.0}, "b": {"CPU": 1.0}, "c": {"GPU": 1.0}}
+    placed = spread([("k",), ("l",), ("m",), ("n",), ("o",)], {"CPU": 1.0}, nodes)
+    assert placed == {"a": [("k",), ("m",), ("n",)], "b": [("l",)], "c": []}
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(12, "12 B"), (2048, "2.0 KiB"), (350 * 2**20, "350.0 MiB"), (3 * 2**30, "3.0 GiB")],
+)
+def test_sizes_are_for_people(size: int, text: str) -> None:
+    assert size_text(size) == text

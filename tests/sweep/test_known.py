@@ -1,0 +1,28 @@
+import os
+from pathlib import Path
+
+from distmerge.coordinator import Source
+from distmerge.spec import ImageCounts, ModelFiles
+from distmerge.sweep.known import remember, remembered
+from tests.coordinator.sessions import session_of, source_of
+
+
+def test_digests_come_back_as_they_were(world: ModelFiles, tmp_path: Path) -> None:
+    digests = session_of(world).digests
+    remember(tmp_path, source_of(world), (), digests)
+    assert remembered(tmp_path, source_of(world), ()) == digests
+
+
+def test_other_settings_are_not_remembered(world: ModelFiles, tmp_path: Path) -> None:
+    remember(tmp_path, source_of(world), (), session_of(world).digests)
+    fewer = Source(world, ImageCounts(select=3), transductive=False)
+    assert remembered(tmp_path, fewer, ()) is None
+    assert remembered(tmp_path, source_of(world), ("adapt",)) is None
+
+
+def test_a_file_that_is_written_again_is_not_remembered(world: ModelFiles, tmp_path: Path) -> None:
+    remember(tmp_path, source_of(world), (), session_of(world).digests)
+    stat = world.base.stat()
+    world.base.write_bytes(world.base.read_bytes())
+    os.utime(world.base, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # the time of change tells
+    assert remembered(tmp_path, source_of(world), ()) is None
