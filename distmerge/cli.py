@@ -5,7 +5,7 @@ Nothing heavy is imported before it is needed: ``--help`` and errors in a study 
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -160,14 +160,14 @@ def predict(
     """Print what a model sees in images."""
     from distmerge.artefact import Unreadable, load
 
-    found = dict(zip(images, load(folder, device).try_predict(images, task), strict=True))
-    bad = {name: answer for name, answer in found.items() if isinstance(answer, Unreadable)}
+    found = list(zip(images, load(folder, device).try_predict(images, task), strict=True))
+    bad = [(name, answer) for name, answer in found if isinstance(answer, Unreadable)]
     if as_json:
-        OUT.print_json(json.dumps([{"image": k, **v._asdict()} for k, v in found.items()]))
+        OUT.print_json(json.dumps([{"image": k, **v._asdict()} for k, v in found]))
     else:
-        answers = {k: v for k, v in found.items() if not isinstance(v, Unreadable)}
+        answers = [(k, v) for k, v in found if not isinstance(v, Unreadable)]
         OUT.print(_predictions(answers, routed=task is None))
-    for name, answer in bad.items():
+    for name, answer in bad:
         ERR.print(f"{name}: {answer.reason}", highlight=False, soft_wrap=True)
     if bad:
         ERR.print(f"{len(bad)} of {len(found)} images cannot be read", highlight=False)
@@ -251,11 +251,11 @@ def _print_board(table: object, study: str) -> None:
     OUT.print(render_leaderboard(table, study=study))
 
 
-def _predictions(found: "Mapping[str, Prediction]", *, routed: bool) -> Table:
+def _predictions(found: "Sequence[tuple[str, Prediction]]", *, routed: bool) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for title in ("image", "class", "probability", *(("task", "weight") if routed else ())):
         table.add_column(title)
-    for name, answer in found.items():
+    for name, answer in found:
         row = [name, answer.label, f"{answer.probability:.3f}"]
         if answer.weight is not None:
             row += [answer.task, f"{answer.weight:.3f}"]

@@ -23,8 +23,9 @@ _CLOSED = (
     "not measured, or only as the column unseen says."
 )
 _PICTURES = (
-    "Pictures are read by open_clip's validation transform (shorter side resized, centre cut out); "
-    "the accuracies are of the study's images, resized to a square without a cut."
+    "Pictures are decoded as a study decodes image files: upright, in RGB without alpha, the "
+    "shorter side resized, the centre cut out. Images that a study takes as npy arrays are resized "
+    "to a square without a cut, by the tower's preprocessing."
 )
 _LIMITS = ("One run with one seed: another seed gives other numbers.", _CLOSED, _PICTURES)
 _ROUTED_LIMITS = (

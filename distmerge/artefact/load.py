@@ -19,7 +19,6 @@ from distmerge.artefact.description import (
     load_description,
 )
 from distmerge.artefact.model import LoadedModel
-from distmerge.artefact.pictures import validation_transform
 from distmerge.errors import CheckpointError, problem_list
 from distmerge.methods.contract import MergedModel, Model
 from distmerge.methods.restore import restored_model, with_parts
@@ -46,8 +45,7 @@ def load(folder: str | Path, device: str = "cpu") -> LoadedModel:
     base = MergedModel.pretrained(
         tower.to(target), weights.to(target), _heads(place, description, target)
     )
-    transform = validation_transform(description.tower.preprocess)
-    return LoadedModel(description, _whole(base, place, description), transform)
+    return LoadedModel(description, _whole(base, place, description))
 
 
 def _whole(base: MergedModel, place: Path, description: Description) -> Model:

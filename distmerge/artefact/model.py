@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from distmerge.artefact.description import Description
-from distmerge.artefact.pictures import Pictures, Transform, Unreadable, listed, tower_input
+from distmerge.artefact.pictures import Pictures, Unreadable, listed, tower_input
 from distmerge.errors import ConfigError, DataError, problem_list
 from distmerge.methods.contract import MergedModel, Model, Routed
 
@@ -45,7 +45,6 @@ class LoadedModel:
 
     description: Description
     model: Model
-    transform: Transform
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -158,9 +157,9 @@ class LoadedModel:
         return [batch.rows for batch in batches]
 
     def _batches(self, images: Pictures) -> Iterator[_Batch]:
-        pictures = listed(images)
+        pictures, preprocess = listed(images), self.description.tower.preprocess
         for start in range(0, len(pictures), _BATCH):
-            read = [tower_input(p, self.transform) for p in pictures[start : start + _BATCH]]
+            read = [tower_input(p, preprocess) for p in pictures[start : start + _BATCH]]
             rows = [row for row in read if isinstance(row, Tensor)]
             unreadable = tuple(r if isinstance(r, Unreadable) else None for r in read)
             yield _Batch(torch.stack(rows) if rows else torch.empty(0), unreadable)

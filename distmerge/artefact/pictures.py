@@ -1,7 +1,7 @@
-"""Pictures of any form as a tower's input, by open_clip's validation transform."""
+"""Pictures of any form as a tower's input, decoded as a study decodes its images."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -10,28 +10,16 @@ from PIL import Image
 from torch import Tensor
 
 from distmerge.spec import Preprocess
+from distmerge.tasks import UNDECODABLE, decoded, preprocessed
 
 Picture: TypeAlias = Image.Image | np.ndarray | str | os.PathLike[str]
 Pictures: TypeAlias = Picture | Sequence[Picture]
-Transform: TypeAlias = Callable[[Image.Image], Tensor]
-
-_DEEP = ("I", "F")  # modes of more than 8 bits begin so; as RGB they would be clipped to white
 
 
 class Unreadable(NamedTuple):
     """Why a picture could not be read."""
 
     reason: str
-
-
-def validation_transform(preprocess: Preprocess) -> Transform:
-    """Give open_clip's: the shorter side resized bicubically, the centre cut out, normalised."""
-    from open_clip import image_transform
-
-    transform: Transform = image_transform(
-        preprocess.size, is_train=False, mean=preprocess.mean, std=preprocess.std
-    )
-    return transform
 
 
 def listed(pictures: Pictures) -> list[Picture]:
@@ -43,26 +31,22 @@ def listed(pictures: Pictures) -> list[Picture]:
     return list(pictures)
 
 
-def tower_input(picture: Picture, transform: Transform) -> Tensor | Unreadable:
+def tower_input(picture: Picture, preprocess: Preprocess) -> Tensor | Unreadable:
     """Give a picture as a tower reads it, or why it cannot be read."""
     try:
-        opened = _opened(picture)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        pixels = decoded(_content(picture), preprocess.size)
+    except UNDECODABLE as error:
         return Unreadable(str(error) or type(error).__name__)
-    if opened.mode.startswith(_DEEP):
-        return Unreadable(f"pixels of more than 8 bits (mode {opened.mode}); expected 8-bit RGB")
-    return transform(opened)
+    return preprocessed(pixels[None], preprocess)[0]
 
 
-def _opened(picture: Picture) -> Image.Image:
+def _content(picture: Picture) -> bytes | np.ndarray | Image.Image:
     if isinstance(picture, Image.Image):
         return picture
     if not isinstance(picture, np.ndarray):
-        with Image.open(Path(picture)) as image:
-            image.load()
-        return image
+        return Path(picture).read_bytes()
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3:
         raise ValueError(
             f"got an array {picture.dtype} {picture.shape}, expected uint8 (height, width, 3)"
         )
-    return Image.fromarray(picture)
+    return picture

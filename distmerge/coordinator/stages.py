@@ -75,8 +75,9 @@ def run_stages(
         if plan.problems and not start:
             start = look(plan.result())
         for problem in plan.problems:
-            done, kept = optimise(problem, observe)
-            steps += done
+            solved = optimise(problem, observe)
+            steps += solved.steps
+            kept += solved.kept
         model = plan.result()
     if not start:
         return Merging(model, steps, ())

@@ -10,6 +10,7 @@ import safetensors
 from torch import Tensor
 
 from distmerge.errors import CheckpointError, problem_list
+from distmerge.models.state import readable
 from distmerge.spec import Preprocess, TowerConfig
 
 _NUMBERS = ("F64", "F32", "F16", "BF16")
@@ -124,13 +125,5 @@ def _plain(activation: str) -> str:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            yield file
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: no such checkpoint") from error
-    except (safetensors.SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path}: not a readable safetensors file ({error}); pickled checkpoints are refused, "
-            "since loading them runs code"
-        ) from error
+    with readable(path), safetensors.safe_open(path, framework="pt") as file:
+        yield file

@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import safetensors
@@ -20,15 +21,8 @@ def load_state(path: Path) -> StateDict:
     Raises:
         CheckpointError: the file is missing or is not safetensors.
     """
-    try:
+    with readable(path):
         state: StateDict = load_file(path)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: no such checkpoint") from error
-    except (safetensors.SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path}: not a readable safetensors file ({error}); pickled checkpoints are refused, "
-            "since loading them runs code; `distmerge import` converts them without running any"
-        ) from error
     return state
 
 
@@ -38,11 +32,26 @@ def load_metadata(path: Path) -> dict[str, str]:
     Raises:
         CheckpointError: the file is missing or is not safetensors.
     """
+    with readable(path), safetensors.safe_open(path, framework="pt") as file:
+        return dict(file.metadata() or {})
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Say of a safetensors file that it cannot be read.
+
+    Raises:
+        CheckpointError: the file is missing or is not safetensors.
+    """
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            return dict(file.metadata() or {})
-    except (FileNotFoundError, safetensors.SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from error
+        yield
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no such checkpoint") from error
+    except (safetensors.SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path}: not a readable safetensors file ({error}); pickled checkpoints are refused, "
+            "since loading them runs code; `distmerge import` converts them without running any"
+        ) from error
 
 
 def save_state(

@@ -1,7 +1,8 @@
 """Each method's best configuration by the select images, shown with its report accuracy."""
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from distmerge.errors import ResultsError
 from distmerge.results import ADAPT, Metric, last_attempts, suspicions
@@ -57,10 +58,11 @@ def leaderboard(rows: "pd.DataFrame", study: str) -> "pd.DataFrame":
     (by that criterion), ``accuracy`` (mean of the tasks), ``spread`` (its standard deviation over
     ``seeds``, NaN for one), ``lost`` (share of it lost at the highest level of corruption),
     ``retained`` (mean over tasks of accuracy / the individual model's), ``trials`` (configurations
-    that ended well), ``failed``, ``collapse`` (what looks like one in the run shown, in words;
-    empty where nothing does), ``cost_s`` (of a run), ``total_s`` (of every stored attempt), what
-    it ran on (``INPUTS``), then ``accuracy.TASK`` per task and ``mean.SUITE`` per level of
-    corruption and for unseen tasks. A method without a usable run has counts only.
+    that ended well), ``failed``, ``collapse`` (what looks like one in any of its seeds, in
+    words; empty where nothing does), ``cost_s`` (of a run, its evaluation included), ``total_s``
+    (of every stored attempt), what it ran on (``INPUTS``), then ``accuracy.TASK`` per task and
+    ``mean.SUITE`` per level of corruption, for unseen tasks and, of routed models, ``mean.routing``
+    and ``mean.withheld``. A method without a usable run has counts only.
 
     Args:
         rows: the results table, from ``RunStore.records`` or ``pandas.read_parquet``.
@@ -86,7 +88,7 @@ def leaderboard(rows: "pd.DataFrame", study: str) -> "pd.DataFrame":
     table = pd.concat([counts, chosen], axis="columns").reset_index(names="method")
     table["reference"] = table["method"].isin(REFERENCES)
     table["criterion"] = [None if reference else criterion for reference in table["reference"]]
-    table["collapse"] = _suspicions(counted, table["run_id"])
+    table["collapse"] = _suspicions(counted, table["run_ids"])
     table["retained"] = _retained(table.set_index("method")[tasks]).to_numpy()
     table["lost"] = _lost(table)
     table["seeds"] = table["seeds"].fillna(0).astype(int)
@@ -118,16 +120,16 @@ def _runs(counted: "pd.DataFrame") -> "pd.DataFrame":
     """Give one row per ok run: what it is, its score, its mean and per-task accuracy."""
     ok = counted[counted["status"] == "ok"]
     runs = ok.drop_duplicates("run_id").set_index("run_id")
-    settings = ["method", *INPUTS, *(name for name in ok.columns if "." in name)]
-    configuration = runs.groupby(settings, dropna=False, sort=False)
-    runs["configuration"] = configuration.ngroup()
-    runs["repeats"] = runs["seed"] > configuration["seed"].transform("min")
-    kept = ["method", "started_at", "seed", "configuration", "repeats", "wall_s", *INPUTS]
-    runs = runs[kept].rename(columns={"wall_s": "cost_s"})
     metrics = ok["metric"].astype(str)
     is_score = (ok["suite"] == "select") & metrics.str.startswith(SCORE_PREFIX)
     scores = ok[is_score & (ok["task"] == MEAN)].set_index("run_id")
     runs["criterion"] = scores["metric"].astype(str).str.removeprefix(SCORE_PREFIX)
+    settings = ["method", "criterion", *INPUTS, *(name for name in ok.columns if "." in name)]
+    configuration = runs.groupby(settings, dropna=False, sort=False)
+    runs["configuration"] = configuration.ngroup()
+    runs["repeats"] = runs["seed"] > configuration["seed"].transform("min")
+    kept = ["method", "started_at", "seed", "criterion", "configuration", "repeats", "wall_s"]
+    runs = runs[[*kept, *INPUTS]].rename(columns={"wall_s": "cost_s"})
     runs["score"] = scores["value"]
     clean = ok[(ok["suite"] == "clean") & (ok["metric"] == "accuracy")]
     runs["accuracy"] = clean[clean["task"] == MEAN].set_index("run_id")["value"]
@@ -169,6 +171,7 @@ def _chosen(runs: "pd.DataFrame", averaged: list[str]) -> "pd.DataFrame":
     per_seed = pd.concat([shown, repeats]).drop_duplicates(["method", "seed"]).groupby("method")
     return shown.set_index("method").assign(
         **{name: per_seed[name].mean() for name in averaged},
+        run_ids=per_seed["run_id"].agg(tuple),
         spread=per_seed["accuracy"].std(),
         seeds=per_seed.size(),
     )
@@ -196,14 +199,26 @@ def _counts(
     )
 
 
-def _suspicions(counted: "pd.DataFrame", run_ids: "pd.Series[str]") -> list[str]:
-    """Give what looks like a collapse in each run, in words."""
-    watched = counted[(counted["suite"] == ADAPT) & counted["run_id"].isin(run_ids)]
-    found = {
-        run_id: ", ".join(suspicions(Metric(*row) for row in rows.itertuples(index=False)))
-        for run_id, rows in watched.groupby("run_id")[["suite", "task", "metric", "value"]]
+def _suspicions(counted: "pd.DataFrame", run_ids: "pd.Series[Any]") -> list[str]:
+    """Give what looks like a collapse in any of each method's runs, in words."""
+    shown = run_ids.map(lambda found: found if isinstance(found, tuple) else ())
+    watched = counted[(counted["suite"] == ADAPT) & counted["run_id"].isin(set(sum(shown, ())))]
+    said = {
+        run_id: (", ".join(found), f" (seed {rows['seed'].iloc[0]})")
+        for run_id, rows in watched.groupby("run_id")
+        if (found := suspicions(_metrics(rows)))
     }
-    return [found.get(run_id, "") for run_id in run_ids]
+    return [
+        "; ".join(
+            said[run_id][0] + said[run_id][1] * (len(ids) > 1) for run_id in ids if run_id in said
+        )
+        for ids in shown
+    ]
+
+
+def _metrics(rows: "pd.DataFrame") -> Iterator[Metric]:
+    columns = rows[["suite", "task", "metric", "value"]]
+    return (Metric(*row) for row in columns.itertuples(index=False))
 
 
 def _lost(table: "pd.DataFrame") -> "pd.Series[float]":

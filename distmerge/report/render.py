@@ -54,7 +54,8 @@ class LeaderboardView:
         """Yield the tables, no wider than the console."""
         score, mean, *rest = self.summary
         whole = [[score, mean, *self.tasks, *rest]]
-        parts = [self.summary, *_parts(self.tasks, options.max_width - METHOD_WIDTH)]
+        room = options.max_width - min(METHOD_WIDTH, max(map(len, self.methods)))
+        parts = [*_lines(self.summary, room), *_parts(self.tasks, room)]
         layouts = [
             [self._table(columns, gap=gap) for columns in shown]
             for shown in (whole, parts)
@@ -81,9 +82,8 @@ class LeaderboardView:
         )
         table.add_column("method", max_width=METHOD_WIDTH, overflow="fold")
         for column in shown:
-            width = max(min(TASK_WIDTH, len(column.title)), *map(len, column.cells))
             header = Text(column.title, justify="right", overflow="fold")
-            table.add_column(header, justify="right", width=width, overflow="fold")
+            table.add_column(header, justify="right", width=_width(column), overflow="fold")
         for row, method in enumerate(self.methods):
             merged = row < self.num_merged
             table.add_row(
@@ -159,7 +159,12 @@ def _caption(table: "pd.DataFrame") -> Text:
         ("\nrouting: images sent to their own task; withheld: accuracy without its name.", "dim")
         if routed
         else "",
-        ("\n±: standard deviation over seeds; other numbers are means." if repeated else "", "dim"),
+        (
+            "\n±: standard deviation over seeds; accuracies and cost are means."
+            if repeated
+            else "",
+            "dim",
+        ),
         (caution if differing else "", "yellow"),
         *((f"\n{SUSPECT} collapse? {line}", "yellow") for line in _suspicions(table)),
     )
@@ -206,6 +211,23 @@ def _duration(seconds: float) -> str:
 
 def _cell(column: Column, row: int) -> Text:
     return Text(column.cells[row], style="bold green" if row in column.best else column.style)
+
+
+def _lines(columns: Sequence[Column], room: int) -> list[Sequence[Column]]:
+    """Give the columns in as few parts as fit ``room``, each filled before the next."""
+    parts: list[list[Column]] = [[]]
+    left = room
+    for column in columns:
+        left -= 1 + _width(column)
+        if left < 0 and parts[-1]:
+            parts.append([])
+            left = room - 1 - _width(column)
+        parts[-1].append(column)
+    return list(parts)
+
+
+def _width(column: Column) -> int:
+    return max(min(TASK_WIDTH, len(column.title)), *map(len, column.cells))
 
 
 def _parts(columns: Sequence[Column], width: int) -> list[Sequence[Column]]:

@@ -17,7 +17,8 @@ MEAN = "mean"
 def suspicions(metrics: Iterable[Metric]) -> tuple[str, ...]:
     """Give what looks like a collapse, in words, by task; nothing where a run did not learn.
 
-    A task is suspect whose marginal entropy is below half of its individual model's. A run is
+    A task is suspect whose marginal entropy is below half of its individual model's, or that
+    predicts fewer than half of the classes that its individual model predicts. A run is
     suspect that agrees less with the individual models than weight averaging does on the same
     images; the tasks that it lost on are named, worst first.
     """
@@ -33,7 +34,8 @@ def suspicions(metrics: Iterable[Metric]) -> tuple[str, ...]:
 
 
 def _narrow(found: _Values, task: str) -> bool:
-    return 2 * found["marginal_entropy", task] < found["individual_entropy", task]
+    is_sure = 2 * found["marginal_entropy", task] < found["individual_entropy", task]
+    return is_sure or 2 * found["predicted_classes", task] < 1
 
 
 def _classes(found: _Values, task: str) -> str:

@@ -54,7 +54,8 @@ class _Reading(Frozen):
     label: str = "label"
     """Label column of Parquet and Arrow files."""
     skip_unreadable: NonNegativeInt = 0
-    """Images of the task that may be left out as undecodable; more of them is an error."""
+    """Images of the task that may be left out as undecodable, and files in an image folder that are
+    no images; more of either is an error."""
     shared: Literal["refuse", "drop"] = "refuse"
     """Images that are in two roles: an error, or left out of adapt (then of select), so that the
     report images stay whole."""

@@ -28,6 +28,9 @@ def _whole_or_a_share(gpus: float) -> float:
 
 Cores = Annotated[float, Field(ge=0.001, le=1e6)]
 Gpus = Annotated[float, Field(ge=0, le=1e6), AfterValidator(_whole_or_a_share)]
+Sanity = Annotated[  # YAML reads a plain off as false
+    Literal["error", "warn", "off"], BeforeValidator(lambda v: "off" if v is False else v)
+]
 Setting = Annotated[Any, BeforeValidator(parse_setting)]
 
 
@@ -184,7 +187,7 @@ class Study(Frozen):
     select: Literal["agreement", "entropy", "accuracy"] = "agreement"
     """What the search improves on the select images: agreement with the individual models and
     prediction entropy need no label, accuracy reads the labels of the select images."""
-    sanity: Literal["error", "warn", "off"] = "error"
+    sanity: Sanity = "error"
     """What to do before any trial if a fine-tuned model is not better than the pretrained one on
     its own task's select images. It reads their labels; off reads none."""
     sampler: Literal["tpe", "random"] = "tpe"

@@ -99,7 +99,7 @@ def _head_problems(task: TaskFiles, num_classes: int, config: TowerConfig) -> It
     except CheckpointError as error:
         found = [str(error)]
     for problem in found:
-        yield f"{task.name}: head of {num_classes} classes: {problem}"
+        yield f"task {task.name}: head for {num_classes} classes: {problem}"
 
 
 def _stock(task: TaskFiles, source: Source) -> Stock:

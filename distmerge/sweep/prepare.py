@@ -32,6 +32,7 @@ from distmerge.spec import (
     run_config,
     search_space,
 )
+from distmerge.sweep.inputs import read_inputs
 from distmerge.sweep.known import remember
 from distmerge.sweep.search import Search
 from distmerge.tasks import Role
@@ -69,6 +70,7 @@ def prepare(study: Study, report: Report) -> Prepared:
     check_corrections(study)
     source = study_source(study, _files(study, report))
     check_unseen(study, source)
+    read_inputs(source)
     material = load_material(source)
     check_batches(study, {task.name: len(task.adapt) for task in material.tasks})
     vectors = load_vectors(source, material.tower)
@@ -116,13 +118,17 @@ def _absolute(files: ModelFiles) -> ModelFiles:
     tasks = tuple(
         TaskFiles(
             name=task.name,
-            checkpoint=task.checkpoint.absolute(),
-            head=task.head.absolute(),
-            data=task.data.absolute(),
+            checkpoint=_place(task.checkpoint),
+            head=_place(task.head),
+            data=_place(task.data) if isinstance(task.data, Path) else task.data.absolute(),
         )
         for task in files.tasks
     )
-    return ModelFiles(tower=files.tower.absolute(), base=files.base.absolute(), tasks=tasks)
+    return ModelFiles(tower=_place(files.tower), base=_place(files.base), tasks=tasks)
+
+
+def _place(path: Path) -> Path:
+    return path.expanduser().absolute()
 
 
 def crossed_roles(study: Study) -> tuple[Role, ...]:

@@ -2,6 +2,7 @@
 
 from distmerge.tasks.arrays import Decoding
 from distmerge.tasks.corrupted import LEVELS, Corruption, Level, corruption_of
+from distmerge.tasks.decoding import UNDECODABLE, decoded
 from distmerge.tasks.images import Images, LabelledImages, array_digest, preprocessed
 from distmerge.tasks.sampler import batch_indices
 from distmerge.tasks.task import ROLES, Role, Task, load_tasks, with_levels
@@ -9,6 +10,7 @@ from distmerge.tasks.task import ROLES, Role, Task, load_tasks, with_levels
 __all__ = [
     "LEVELS",
     "ROLES",
+    "UNDECODABLE",
     "Corruption",
     "Decoding",
     "Images",
@@ -19,6 +21,7 @@ __all__ = [
     "array_digest",
     "batch_indices",
     "corruption_of",
+    "decoded",
     "load_tasks",
     "preprocessed",
     "with_levels",

@@ -1,8 +1,7 @@
 """Any kind of data becomes a folder of arrays, one file per role; made once, then mapped."""
 
 import json
-import os
-import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,13 +13,13 @@ import numpy as np
 from distmerge.errors import DataError
 from distmerge.spec import BenchmarkData, RoleData, WholeData, digest, is_url
 from distmerge.tasks.benchmarks import BENCHMARKS, benchmark_records
-from distmerge.tasks.listing import Listing, class_names, listed
+from distmerge.tasks.listing import Listing, class_names, listed, writable
 from distmerge.tasks.records import Records, Wanted
 from distmerge.tasks.sources import source_records
 from distmerge.tasks.splits import ROLE_ORDER, role_of, without_shared
 from distmerge.tasks.stock import Entry, Stock, filled_stock
 
-REVISION = 1  # raise it whenever an image, a role or an order comes out differently
+REVISION = 2  # raise it whenever an image, a role or an order comes out differently
 Described = WholeData | RoleData | BenchmarkData
 
 
@@ -40,6 +39,8 @@ class Part:
     listing: Listing
     shares: Mapping[str, float]
     records: Callable[[Wanted], Records]
+    lists: tuple[Listing, ...] = ()
+    """Files beside the source that say which of its images are meant."""
 
     @property
     def role(self) -> str:
@@ -63,13 +64,15 @@ def array_folder(data: Described, decoding: Decoding) -> Path:
 
     Raises:
         DataError: a source is missing, of no known kind, or has unreadable images, unknown labels
-            or unusable class names.
+            or unusable class names, or the cache cannot be written.
     """
     parts = _parts(data)
     classes = class_names(data.classes) if isinstance(data.classes, str) else data.classes
     settings = data.model_dump(mode="json", exclude={"path", "root", "classes", *ROLE_ORDER})
     contents = [
-        (list(part.shares.items()), part.listing.content_digest(decoding.cache)) for part in parts
+        [list(part.shares.items())]
+        + [one.content_digest(decoding.cache) for one in (part.listing, *part.lists)]
+        for part in parts
     ]
     key = digest([REVISION, decoding.size, settings, classes, contents])
     folder = decoding.cache / key
@@ -97,9 +100,15 @@ def _parts(data: Described) -> tuple[Part, ...]:
     benchmark = BENCHMARKS[data.torchvision]
     if benchmark.dataset and is_url(data.root):
         raise DataError(f"{data}: torchvision reads local folders only; copy it, or give a path")
-    listing = listed(f"{data.root.rstrip('/')}/{benchmark.files}")
+    root = data.root.rstrip("/")
+    listing = listed(f"{root}/{benchmark.files}")
     return tuple(
-        Part(listing, split.shares, partial(benchmark_records, data, split, listing))
+        Part(
+            listing,
+            split.shares,
+            partial(benchmark_records, data, split, listing),
+            tuple(listed(f"{root}/{name}") for name in split.lists),
+        )
         for split in benchmark.splits
     )
 
@@ -111,20 +120,21 @@ def _make(
     classes: tuple[str, ...] | None,
     size: int,
 ) -> None:
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    try:
+    cache = folder.parent
+    with writable(cache), tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=cache) as own:
+        unfinished = Path(own) / folder.name  # others may read it, unlike the folder around it
+        unfinished.mkdir()
         names, stocks = _stocks(unfinished, data, parts, classes, size)
         (unfinished / "classes.json").write_text(json.dumps(names), encoding="utf-8")
         for role, images in _roles(data, parts, stocks).items():
             _write(unfinished, role, images, stocks)
         for stock in stocks:
             stock.path.unlink()
-        if not folder.exists():  # another process may have been faster
+        try:
             unfinished.rename(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        except OSError:
+            if not folder.exists():  # else another process was faster, with the same arrays
+                raise
 
 
 def _stocks(
@@ -134,7 +144,8 @@ def _stocks(
     classes: tuple[str, ...] | None,
     size: int,
 ) -> tuple[tuple[str, ...], list[Stock]]:
-    found = [part.records(Wanted(classes, part.role, data.image, data.label)) for part in parts]
+    columns = data.image, data.label, data.skip_unreadable
+    found = [part.records(Wanted(classes, part.role, *columns)) for part in parts]
     names = _classes(parts, found, classes)
     stocks = [
         filled_stock(folder / f"{index}.pixels", size, records, names)

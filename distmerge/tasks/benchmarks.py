@@ -3,9 +3,10 @@
 report is the official test split. Of the training images (with those for validation, where there
 are any) select is 10 %, at most about 5,000, and adapt the rest (algorithms.md 1.3, 1.4). Two
 tasks have no test split in torchvision: SUN397 needs ``Training_01.txt`` and ``Testing_01.txt`` of
-its authors' first partition beside its images, EuroSAT gives 10 % by content (the papers drew
-their 2,700 at random). RESISC45 is not in torchvision: ``NWPU-RESISC45/CLASS/IMAGE`` beside
-``resisc45-train.txt``, ``resisc45-val.txt`` and ``resisc45-test.txt``.
+its authors' first partition, EuroSAT gives 10 % by content (the papers drew their 2,700 at
+random). RESISC45 is not in torchvision: ``NWPU-RESISC45/CLASS/IMAGE`` with ``resisc45-train.txt``,
+``resisc45-val.txt`` and ``resisc45-test.txt``. Lists of files lie in ``root`` itself, beside the
+folder ``SUN397`` or ``NWPU-RESISC45``.
 """
 
 import importlib
@@ -27,6 +28,11 @@ class Split(NamedTuple):
     sources: tuple[Mapping[str, object], ...]
     """Arguments of torchvision's class, or lists of files."""
     shares: Mapping[str, float]
+
+    @property
+    def lists(self) -> tuple[str, ...]:
+        """The lists of files below ``root`` that say which images these are."""
+        return tuple(str(one["list"]) for one in self.sources if "list" in one)
 
 
 class Benchmark(NamedTuple):
@@ -144,10 +150,9 @@ def _listed_records(data: BenchmarkData, split: Split, listing: Listing) -> Reco
     Raises:
         DataError: a list is missing, or names files that are.
     """
-    lists = [str(arguments["list"]) for arguments in split.sources]
     root = data.root.rstrip("/")
     folder = f"{root}/{BENCHMARKS[data.torchvision].files}"
-    lines = [line for one in lists for line in read_text(f"{root}/{one}").splitlines()]
+    lines = [line for one in split.lists for line in read_text(f"{root}/{one}").splitlines()]
     names = [line.strip().strip("/") for line in lines if line.strip()]
     flat = all("/" not in name for name in names)  # RESISC45's lists leave out the class folder
     images = [file for file in listing.files if "/" in file.name]
@@ -155,7 +160,7 @@ def _listed_records(data: BenchmarkData, split: Split, listing: Listing) -> Reco
     missing = [name for name in names if name not in files]
     if missing:
         raise DataError(
-            f"{data}: {len(missing)} images of {' and '.join(lists)} are not in {folder} "
+            f"{data}: {len(missing)} images of {' and '.join(split.lists)} are not in {folder} "
             f"({', '.join(missing[:5])})"
         )
     classes = {file.name: _class_of(file.name) for file in images}

@@ -22,7 +22,9 @@ UNDECODABLE = (
 _DEEP = ("I", "F")  # with more than 8 bits: which range would be black to white?
 
 
-def decoded(content: bytes | np.ndarray, size: int) -> UInt8[np.ndarray, "height width 3"]:
+def decoded(
+    content: bytes | np.ndarray | Image.Image, size: int
+) -> UInt8[np.ndarray, "height width 3"]:
     """Give ``size`` by ``size`` RGB pixels: shorter side resized bicubically, centre cropped.
 
     Source: CLIP's validation transform, as open_clip and torchvision compute it, after the
@@ -42,10 +44,10 @@ def decoded(content: bytes | np.ndarray, size: int) -> UInt8[np.ndarray, "height
     return np.asarray(image.crop((left, top, left + size, top + size)))
 
 
-def _rgb(content: bytes | np.ndarray) -> Image.Image:
+def _rgb(content: bytes | np.ndarray | Image.Image) -> Image.Image:
     if isinstance(content, np.ndarray):
         return Image.fromarray(content).convert("RGB")
-    image = Image.open(BytesIO(content))
+    image = content if isinstance(content, Image.Image) else Image.open(BytesIO(content))
     if image.mode.startswith(_DEEP):
         raise ValueError(f"more than 8 bits a channel (mode {image.mode}); save it with 8")
     upright = ImageOps.exif_transpose(image)

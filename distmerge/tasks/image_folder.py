@@ -12,14 +12,27 @@ from distmerge.tasks.records import Record, Records, Wanted
 SUFFIXES = (
     ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm",
 )  # fmt: skip
+_BESIDE = (
+    ".txt",
+    ".json",
+    ".jsonl",
+    ".csv",
+    ".tsv",
+    ".md",
+    ".xml",
+    ".yaml",
+    ".yml",
+)  # lists and notes
 
 
 def folder_records(listing: Listing, wanted: Wanted) -> Records:
     """Give the images below a folder; its sub-folders, sorted, are the classes.
 
     Raises:
-        DataError: an image lies outside the class folders, or a class folder is empty or unknown.
+        DataError: an image lies outside the class folders, a class folder is empty or unknown, or
+            there are files that are neither images nor text.
     """
+    _refuse_others(listing, wanted)
     images = [file for file in listing.files if file.name.lower().endswith(SUFFIXES)]
     if not wanted.labelled:
         return Records(None, _stream(listing, images, {}))
@@ -38,6 +51,17 @@ def folder_records(listing: Listing, wanted: Wanted) -> Records:
 def _stream(listing: Listing, images: list[File], labels: dict[str, str]) -> Iterator[Record]:
     for file in images:
         yield Record(file.name, partial(listing.read, file), labels.get(file.name))
+
+
+def _refuse_others(listing: Listing, wanted: Wanted) -> None:
+    known = (*SUFFIXES, *_BESIDE)
+    others = [file.name for file in listing.files if not file.name.lower().endswith(known)]
+    if len(others) > wanted.skip_unreadable:
+        raise DataError(
+            f"{listing.location}: {len(others)} files are no images by their suffix, "
+            f"{wanted.skip_unreadable} may (skip_unreadable): {', '.join(others[:5])}; expected "
+            f"{', '.join(SUFFIXES)}: convert, rename or remove them"
+        )
 
 
 def _refuse_folders(listing: Listing, found: tuple[str, ...], wanted: Wanted) -> None:

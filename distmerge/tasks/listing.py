@@ -3,19 +3,23 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 from distmerge.errors import DataError
 from distmerge.spec import digest, is_url
 
 THREADS = min(16, os.cpu_count() or 1)
 _WILD = frozenset("*?[")
-_TIMES = ("mtime", "ETag", "etag", "LastModified", "created")  # what file systems call a version
+_VERSIONS = (  # what file systems call one
+    "mtime", "ETag", "etag", "md5Hash", "blob_id",
+    "LastModified", "last_modified", "updated", "created",
+)  # fmt: skip
 
 
 class File(NamedTuple):
@@ -26,7 +30,7 @@ class File(NamedTuple):
     path: str
     size: int
     version: str
-    """Changes whenever the file is written."""
+    """Changes whenever the file is written; empty: the file system does not say."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Listing:
         """Give what identifies names and contents; files that did not change are not read again.
 
         Raises:
-            DataError: a file cannot be read.
+            DataError: a file cannot be read, or the cache cannot be written.
         """
         seen = digest([(file.path, file.size, file.version) for file in self.files])
         memory = cache / f"{digest([self.location, seen])}.contents"
@@ -70,10 +74,11 @@ class Listing:
         with readable(self.location), ThreadPoolExecutor(THREADS) as pool:
             contents = list(pool.map(self._file_digest, self.files))
         found = digest([(f.name, f.size, c) for f, c in zip(self.files, contents, strict=True)])
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = memory.with_name(f".{memory.name}.{os.getpid()}.tmp")
-        unfinished.write_text(found)
-        unfinished.replace(memory)
+        if all(file.version for file in self.files):
+            with writable(cache):
+                unfinished = memory.with_name(f".{memory.name}.{uuid4().hex}.tmp")
+                unfinished.write_text(found)
+                unfinished.replace(memory)
         return found
 
     def _file_digest(self, file: File) -> str:
@@ -105,6 +110,23 @@ def readable(location: str) -> Iterator[None]:
         ) from error
     except (OSError, ValueError) as error:
         raise DataError(f"{location}: cannot read it ({error})") from error
+
+
+@contextmanager
+def writable(cache: Path) -> Iterator[None]:
+    """Make the cache's folder, and turn what keeps it from being written into an error.
+
+    Raises:
+        DataError: the cache cannot be written.
+    """
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{cache}: cannot write the cache ({error}); set DISTMERGE_CACHE to a folder that can "
+            "be written"
+        ) from error
 
 
 def listed(location: str) -> Listing:
@@ -192,11 +214,16 @@ def _remote(location: str) -> Listing:
         raise FileNotFoundError(location)
     names = {key: key.removeprefix(fixed).lstrip("/") for key in found}
     files = [
-        File(names[key], key, info["size"] or 0, str([info.get(time) for time in _TIMES]))
+        File(names[key], key, info["size"] or 0, version_of(info))
         for key, info in sorted(found.items())
         if info["type"] == "file" and not any(map(_hidden, names[key].split("/")))
     ]
     return Listing(location, tuple(files), system)
+
+
+def version_of(info: Mapping[str, object]) -> str:
+    """Give what changes whenever a remote file is written; empty: its file system does not say."""
+    return " ".join(f"{name}={info[name]}" for name in _VERSIONS if info.get(name))
 
 
 def _fixed(path: str) -> str:

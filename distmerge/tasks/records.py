@@ -16,6 +16,8 @@ class Wanted(NamedTuple):
     """Which of a task's roles; empty: the source holds several."""
     image: str = "image"
     label: str = "label"
+    skip_unreadable: int = 0
+    """How many files that are no images to pass over."""
 
     @property
     def labelled(self) -> bool:

@@ -56,14 +56,17 @@ def _opened(listing: Listing, file: File) -> Iterator[tarfile.TarFile]:
 
 
 def _records(address: str, sample: dict[str, bytes], wanted: Wanted) -> Iterator[Record]:
-    for suffix, content in sample.items():
-        if suffix in SUFFIXES:
-            label = _label(address, sample) if wanted.labelled else None
-            yield Record(address + suffix, partial(bytes, content), label)
+    """Give KEY.jpg, or what ends like it where the key's name has further points."""
+    plain = [suffix for suffix in sample if suffix in SUFFIXES]
+    for suffix in plain or [suffix for suffix in sample if suffix.endswith(SUFFIXES)]:
+        label = _label(address, sample, suffix.rpartition(".")[0]) if wanted.labelled else None
+        yield Record(address + suffix, partial(bytes, sample[suffix]), label)
 
 
-def _label(address: str, sample: dict[str, bytes]) -> int | str:
-    if ".cls" not in sample:
-        raise DataError(f"{address}: expected its label in {address.rpartition(':')[2]}.cls")
-    text = sample[".cls"].decode("utf-8", "replace").strip()
+def _label(address: str, sample: dict[str, bytes], points: str) -> int | str:
+    content = sample.get(f"{points}.cls", sample.get(".cls"))
+    if content is None:
+        key = f"{address.rpartition(':')[2]}{points}"
+        raise DataError(f"{address}{points}: expected its label in {key}.cls")
+    text = content.decode("utf-8", "replace").strip()
     return int(text) if text.lstrip("-").isdecimal() else text

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import UnidentifiedImageError
 
 from distmerge.tasks.decoding import UNDECODABLE, decoded
 from distmerge.tasks.listing import THREADS, readable
@@ -78,6 +79,8 @@ def _image(size: int, record: Record) -> bytes | str:
         return "empty"
     try:
         return decoded(content, size).tobytes()
+    except UnidentifiedImageError:  # its text shows a stream's address in memory
+        return "no known image format"
     except UNDECODABLE as error:
         return str(error) or type(error).__name__
 

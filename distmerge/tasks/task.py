@@ -217,9 +217,11 @@ def _refuse_overlap(place: str, task: Task, folder: Path, *, transductive: bool)
             pairs = ((hashes[one][content], hashes[other][content]) for content in shared)
             known = [f"{names[0][i]} = {names[1][j]}" for i, j in sorted(pairs) if all(names)]
             named = f" ({', '.join(known[:5])})" if known else ""
+            drop = "; data: {..., shared: drop} leaves them out of the earlier role"
             raise DataError(
                 f"{place}: {len(shared)} images are in both {one} and {other}{named}; roles must "
-                "not share images (protocol: transductive adapts on the report images on purpose)"
+                "not share images (protocol: transductive adapts on the report images on purpose"
+                f"{drop if known else ''})"
             )
 
 

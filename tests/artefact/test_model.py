@@ -9,6 +9,7 @@ import distmerge
 from distmerge.artefact import LoadedModel, Prediction, Unreadable
 from distmerge.errors import ConfigError, DataError
 from distmerge.methods.contract import Routed
+from distmerge.tasks import decoded, preprocessed
 from tests.sweep.exports import MERGED, ROUTED, Exports
 
 
@@ -75,7 +76,8 @@ def test_a_routed_model_answers_with_the_head_of_the_task_of_the_largest_weight(
     routed: LoadedModel, pixels: np.ndarray
 ) -> None:
     assert isinstance(routed.model, Routed)
-    rows = torch.stack([routed.transform(Image.fromarray(image)) for image in pixels])
+    preprocess = routed.description.tower.preprocess
+    rows = preprocessed(np.stack([decoded(image, preprocess.size) for image in pixels]), preprocess)
     answers = routed.model.answers(rows)
     found = routed.predict(pixels)
     numbers = answers.routing.argmax(dim=1).tolist()

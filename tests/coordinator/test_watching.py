@@ -56,7 +56,7 @@ def test_a_method_that_learns_is_watched_from_start_to_end(
     average = learned_by(session, config_of({}, "weight_averaging")).model
     by_hand = agreement_by_hand(session, average)
     assert values(merging)["averaging_agreement"] == pytest.approx(by_hand, abs=1e-12)
-    assert values(merging)["kept_step"] == settings[f"{stages[-1]}.steps"]
+    assert values(merging)["kept_step"] == merging.steps
 
 
 def agreement_by_hand(session: Session, model: Model) -> float:

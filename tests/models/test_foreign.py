@@ -1,8 +1,10 @@
 import builtins
 import os
 import pickle
+import resource
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -260,9 +262,49 @@ def test_a_module_that_holds_itself_is_refused(weights: StateDict, tmp_path: Pat
         import_checkpoint(str(save_old(tmp_path / "a.pt", encoder)), tmp_path / "out")
 
 
+def test_dictionaries_that_hold_each_other_many_times_are_refused(tmp_path: Path) -> None:
+    nested: dict[str, object] = {}
+    for _ in range(40):
+        nested = {"a": nested, "b": nested}
+    torch.save(nested, tmp_path / "a.pt")
+    with pytest.raises(CheckpointError, match="over 1,000,000 modules and tensors"):
+        import_checkpoint(str(tmp_path / "a.pt"), tmp_path / "out")
+
+
+def test_a_compressed_pickle_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.pt", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/data.pkl", bytes(10**6))
+    with pytest.raises(CheckpointError, match=r"a/data\.pkl is compressed"):
+        read_pickled(tmp_path / "a.pt")
+
+
+def test_an_import_that_cannot_write_all_writes_nothing(weights: StateDict, tmp_path: Path) -> None:
+    path = save_old(tmp_path / "all.pt", ImageEncoder(OPENAI, weights))
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    size = sum(tensor.nbytes for tensor in weights.values()) // 2
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limit[1]))  # as on a full disk
+    try:
+        with pytest.raises(Exception, match="File too large"):
+            import_checkpoint(str(path), tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert not list((tmp_path / "out").iterdir())
+
+
 @pytest.mark.parametrize(
     ("offset", "shape", "stride"),
-    [(1, (2, 2), (2, 1)), (-1, (2,), (1,)), (3, (2,), (-1,)), (0, (9,), (0,)), (0, (5,), (1,))],
+    [
+        *(
+            (1, (2, 2), (2, 1)),
+            (-1, (2,), (1,)),
+            (3, (2,), (-1,)),
+            (0, (9,), (0,)),
+            (0, (5,), (1,)),
+        ),
+        *((0, (2,), (2, 1)), (0, (2, 2), (1,)), (0, (), (1,))),
+        *((0, (-2, 0), (1, 1)), (0, (-1, -1), (1, 1)), (0, (1,), (-1,))),
+        *((0, (1,), (2**63,)), (0, (0, 2**63), (1, 1)), (0, (0, 2**47, 2**47), (1, 1, 1))),
+    ],
 )
 def test_a_tensor_outside_of_its_storage_is_refused(
     tmp_path: Path, offset: int, shape: tuple[int, ...], stride: tuple[int, ...]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from distmerge.errors import CheckpointError
-from distmerge.models import file_digest, load_metadata, load_state, save_state
+from distmerge.models import CheckpointFile, file_digest, load_metadata, load_state, save_state
 
 
 class Malicious:
@@ -70,8 +70,10 @@ def test_a_malicious_pickle_is_refused_and_not_run(tmp_path: Path, zipped: bool)
     )
     with pytest.raises(CheckpointError, match=r"model\.pt: .*pickled checkpoints are refused"):
         load_state(path)
-    with pytest.raises(CheckpointError, match="not a readable safetensors file"):
+    with pytest.raises(CheckpointError, match="`distmerge import` converts them"):
         load_metadata(path)
+    with pytest.raises(CheckpointError, match="`distmerge import` converts them"):
+        CheckpointFile(path)
     assert not (tmp_path / "harm").exists()
 
 
@@ -97,7 +99,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "absent.safetensors"
     with pytest.raises(CheckpointError, match=r"absent\.safetensors: no such checkpoint"):
         load_state(path)
-    with pytest.raises(CheckpointError, match=r"absent\.safetensors: not a readable"):
+    with pytest.raises(CheckpointError, match=r"absent\.safetensors: no such checkpoint"):
         load_metadata(path)
     with pytest.raises(CheckpointError, match=r"absent\.safetensors: cannot read the file"):
         file_digest(path)

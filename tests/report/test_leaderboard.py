@@ -53,6 +53,12 @@ def test_a_run_that_did_not_end_well_never_wins(tmp_path: Path, status: str) -> 
     assert table["run_id"].tolist() == ["plain"]
 
 
+def test_a_collapse_with_another_seed_is_named_with_it(tmp_path: Path) -> None:
+    fine, again = run("a", "learner", 0.9, 0.5), collapsed(run("b", "learner", 0.8, 0.1))
+    table = leaderboard(rows(tmp_path, fine, replace(again, seed=1)), STUDY)
+    assert table["collapse"].tolist() == ["task0: 2 of 31 classes (seed 1)"]
+
+
 def test_what_looks_like_a_collapse_is_that_of_the_run_shown(tmp_path: Path) -> None:
     shown = collapsed(run("shown", "learner", 0.9, 0.5))
     stored = rows(

@@ -48,6 +48,11 @@ def test_suspect_is_below_half_of_the_individual_models_marginal_entropy(
     assert bool(suspicions(rows(textures={"marginal_entropy": entropy}))) is suspect
 
 
+def test_a_task_of_few_classes_is_suspect_however_unsure_its_predictions_are() -> None:
+    unsure = {"marginal_entropy": 0.99, "predicted_classes": 1 / 31}
+    assert suspicions(rows(textures=unsure, digits={})) == ("textures: 1 of 31 classes",)
+
+
 def test_a_model_that_saw_one_class_only_is_not_suspect() -> None:
     one = {"marginal_entropy": 0.0, "individual_entropy": 0.0}
     assert suspicions(rows(textures=one)) == ()

@@ -42,6 +42,7 @@ def test_relative_paths_of_checkpoints_are_kept_as_written(tmp_path: Path) -> No
     [
         ("seed=7", "seed", 7),
         ("ray=false", "ray", False),
+        ("sanity=off", "sanity", "off"),
         ("storage=s3://bucket/a=b", "storage", "s3://bucket/a=b"),
         ("ray.actors=2", "ray", RayConfig(actors=2)),
     ],
@@ -50,6 +51,10 @@ def test_an_override_replaces_one_value(
     tmp_path: Path, override: str, place: str, value: object
 ) -> None:
     assert getattr(load(tmp_path, STUDY, [override]), place) == value
+
+
+def test_a_plain_off_of_yaml_turns_sanity_off(tmp_path: Path) -> None:
+    assert load(tmp_path, yaml.safe_dump(STUDY) + "sanity: off\n").sanity == "off"
 
 
 def test_an_override_reaches_an_entry_of_a_list(tmp_path: Path) -> None:

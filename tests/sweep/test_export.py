@@ -96,11 +96,12 @@ def test_the_command_predicts_and_counts_what_it_cannot_read(
     good, bad = tmp_path / "good.png", tmp_path / "bad.png"
     Image.new("RGB", (20, 20), "red").save(good)
     bad.write_text("no picture")
-    assert main(["predict", str(exports.folders[ROUTED]), str(good), str(bad)]) == 1
+    command = ["predict", str(exports.folders[ROUTED]), str(good), str(bad), str(good)]
+    assert main(command) == 1
     captured = capsys.readouterr()
     assert "weight" in captured.out
     assert "bad.png: cannot identify" in captured.err
-    assert "1 of 2 images cannot be read" in captured.err
+    assert "1 of 3 images cannot be read" in captured.err
 
 
 def test_the_command_predicts_as_json(
@@ -111,8 +112,10 @@ def test_the_command_predicts_as_json(
     path = tmp_path / "good.png"
     Image.new("RGB", (20, 20), "red").save(path)
     folder = str(exports.folders["tinting"])
-    assert main(["predict", folder, str(path), "--task", "beta", "--json"]) == 0
-    (row,) = json.loads(capsys.readouterr().out)
+    command = ["predict", folder, str(path), str(path), "--task", "beta", "--json"]
+    assert main(command) == 0
+    row, again = json.loads(capsys.readouterr().out)
+    assert again == row
     assert row["image"] == str(path)
     assert row["task"] == "beta"
     assert row["label"].startswith("beta ")

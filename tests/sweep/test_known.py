@@ -1,6 +1,8 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from distmerge.coordinator import Source
 from distmerge.spec import ImageCounts, ModelFiles
 from distmerge.sweep.known import remember, remembered
@@ -26,3 +28,30 @@ def test_a_file_that_is_written_again_is_not_remembered(world: ModelFiles, tmp_p
     world.base.write_bytes(world.base.read_bytes())
     os.utime(world.base, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # the time of change tells
     assert remembered(tmp_path, source_of(world), ()) is None
+
+
+@pytest.mark.parametrize(
+    ("form", "changed"),
+    [
+        ("data/images/*.png", "images/1.png"),
+        ("data/one.tar", "data/one.tar"),
+        ("data", "images/1.png"),  # linked
+    ],
+)
+def test_data_of_any_form_are_watched(
+    form: str, changed: str, world: ModelFiles, tmp_path: Path
+) -> None:
+    folder, images = tmp_path / "data", tmp_path / "images"
+    folder.mkdir()
+    images.mkdir()
+    (folder / "images").symlink_to(images)
+    (images / "1.png").write_bytes(b"x")
+    (folder / "one.tar").write_bytes(b"x")
+    first, *others = world.tasks
+    first = first.model_copy(update={"data": tmp_path / form})
+    source = source_of(world.model_copy(update={"tasks": (first, *others)}))
+    digests = session_of(world).digests
+    remember(tmp_path, source, (), digests)
+    assert remembered(tmp_path, source, ()) == digests
+    (tmp_path / changed).write_bytes(b"y")
+    assert remembered(tmp_path, source, ()) is None

@@ -151,4 +151,4 @@ def test_a_plan_lists_what_does_not_fit_of_all_files_at_once(
         list(plan_lines(study_of(files, tmp_path)))
     message = str(caught.value)
     assert f"alpha: {broken}: not a readable safetensors file" in message
-    assert "beta: head of 4 classes: weight: got shape (5, 8), expected (4, 8)" in message
+    assert "beta: head for 4 classes: weight: got shape (5, 8), expected (4, 8)" in message

@@ -3,9 +3,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from distmerge.errors import ConfigError, DataError
+from distmerge.errors import CheckpointError, ConfigError, DataError
+from distmerge.models import load_state, save_state
 from distmerge.spec import ModelFiles
-from distmerge.sweep.prepare import device_name, limit_threads, prepare
+from distmerge.sweep.prepare import device_name, limit_threads, prepare, study_source
 from tests.sweep.studies import NUM_RUNS, study_of
 
 
@@ -18,6 +19,22 @@ def test_inputs_are_loaded_and_nothing_is_written(world: ModelFiles, tmp_path: P
     assert prepared.vectors.tasks == ("alpha", "beta", "gamma")
     assert prepared.search.remaining == NUM_RUNS
     assert not (tmp_path / "results").exists()
+
+
+def test_a_checkpoint_of_another_activation_is_refused(world: ModelFiles, tmp_path: Path) -> None:
+    path = tmp_path / "base.safetensors"
+    save_state(path, load_state(world.base), {"activation": "quick_gelu"})
+    files = world.model_copy(update={"base": path})
+    with pytest.raises(CheckpointError, match="pretrained: activation: made with quick_gelu"):
+        prepare(study_of(files, tmp_path), refuse)
+
+
+def test_a_home_folder_is_found(
+    world: ModelFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(world.base.parent))
+    files = world.model_copy(update={"base": Path("~") / world.base.name})
+    assert study_source(study_of(world, tmp_path), files).files == world
 
 
 def test_batches_larger_than_the_data_are_listed_for_every_pipeline_and_task(

@@ -1,6 +1,7 @@
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import fsspec
@@ -176,9 +177,34 @@ def test_unreadable_images_are_counted_and_the_first_are_named(
         (path / "cat" / f"{index}.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"^7 of 40 images cannot be decoded, 0 may") as caught:
         array_folder(WholeData(path=str(path)), decoding)
-    assert "cat/0.png (cannot identify image file" in str(caught.value)
+    assert "cat/0.png (no known image format)" in str(caught.value)
     assert str(caught.value).endswith("and 2 more")
     assert not list(decoding.cache.glob("*/"))
+
+
+@pytest.mark.parametrize("place", ["cache", "cache/deeper"])
+def test_a_cache_that_cannot_be_written_is_named(place: str, tmp_path: Path) -> None:
+    path = write_folder(tmp_path / "data", SAMPLES)
+    (tmp_path / "cache").write_text("no folder")
+    with pytest.raises(DataError, match=r"cannot write the cache .* set DISTMERGE_CACHE"):
+        array_folder(WholeData(path=str(path)), Decoding(SIZE, tmp_path / place))
+
+
+def test_those_who_make_the_same_at_once_share_it(tmp_path: Path, decoding: Decoding) -> None:
+    data = WholeData(path=str(write_folder(tmp_path / "data", SAMPLES)))
+    with ThreadPoolExecutor(4) as pool:
+        made = set(pool.map(array_folder, [data] * 4, [decoding] * 4))
+    assert [*decoding.cache.glob("*/")] == [*made]
+    assert sum(len(array) for array in arrays_in(made.pop()).values()) > len(SAMPLES)
+
+
+def test_files_of_another_suffix_may_be_passed_over_if_the_study_says_so(
+    tmp_path: Path, decoding: Decoding
+) -> None:
+    path = write_folder(tmp_path / "data", SAMPLES)
+    (path / "cat" / "0.png").rename(path / "cat" / "0.heic")
+    folder = array_folder(WholeData(path=str(path), skip_unreadable=1), decoding)
+    assert sum(len(np.load(folder / f"{role}.images.npy")) for role in ROLES) == 39
 
 
 def test_some_images_may_be_unreadable_if_the_study_says_so(

@@ -135,9 +135,21 @@ def test_lists_of_files_are_splits(
     assert set(np.load(folder / "report.labels.npy")) == {1}
 
 
+def test_other_lists_are_other_splits(tmp_path: Path, decoding: Decoding) -> None:
+    names = [f"/{c}/sun_{i}.jpg" for c in ("a/abbey", "b/barn") for i in range(20)]
+    write_images(tmp_path / "SUN397", [name[1:] for name in names])
+    (tmp_path / "Training_01.txt").write_text("\n".join(names[:30]))
+    (tmp_path / "Testing_01.txt").write_text("\n".join(names[30:]))
+    data = BenchmarkData(torchvision="SUN397", root=str(tmp_path))
+    before = counts_in(array_folder(data, decoding))
+    (tmp_path / "Testing_01.txt").write_text("\n".join(names[35:]))
+    assert (before[2], counts_in(array_folder(data, decoding))[2]) == (10, 5)
+
+
 def test_an_image_of_a_list_that_is_missing_is_named(tmp_path: Path, decoding: Decoding) -> None:
     write_images(tmp_path, ["SUN397/a/abbey/sun_1.jpg"])
     (tmp_path / "Training_01.txt").write_text("/a/abbey/sun_1.jpg\n/a/abbey/sun_2.jpg\n")
+    (tmp_path / "Testing_01.txt").write_text("/a/abbey/sun_1.jpg\n")
     with pytest.raises(DataError, match=r"1 images of Training_01\.txt are not in .*sun_2\.jpg"):
         array_folder(BenchmarkData(torchvision="SUN397", root=str(tmp_path)), decoding)
 

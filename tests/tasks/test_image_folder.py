@@ -44,6 +44,18 @@ def test_a_flat_folder_has_no_labels(tmp_path: Path) -> None:
         records_in(folder)
 
 
+def test_files_of_another_suffix_are_counted_and_named(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "data", SAMPLES)
+    (folder / "dog" / "4.heic").write_bytes(b"x")
+    (folder / "dog" / "5").write_bytes(b"x")
+    (folder / "dog" / ".DS_Store").write_bytes(b"x")
+    expected = (
+        r"2 files are no images by their suffix, 0 may \(skip_unreadable\): dog/4\.heic, dog/5;"
+    )
+    with pytest.raises(DataError, match=expected):
+        records_in(folder)
+
+
 def test_an_empty_class_is_named(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "data", SAMPLES)
     (folder / "emu").mkdir()

@@ -1,3 +1,5 @@
+import hashlib
+
 import numpy as np
 import pytest
 import torch
@@ -59,6 +61,24 @@ def test_labelled_images_count_their_images() -> None:
 
 def test_a_digest_does_not_depend_on_the_memory_layout() -> None:
     assert array_digest(PIXELS) == array_digest(np.asfortranarray(PIXELS))
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        PIXELS,
+        np.asfortranarray(PIXELS),
+        np.arange(6, dtype=np.int64)[::2],
+        np.array([True, False]),
+        np.array(1.5),
+        np.zeros((0, 4, 4, 3), np.uint8),
+        np.zeros((3, 0), np.float32),
+    ],
+)
+def test_a_digest_is_that_of_the_bytes(array: np.ndarray) -> None:
+    text = f"{array.dtype.str}{array.shape}".encode()
+    expected = hashlib.sha256(text + np.ascontiguousarray(array).tobytes()).hexdigest()
+    assert array_digest(array) == expected[:16]
 
 
 def test_a_digest_tells_shapes_types_and_the_split_apart() -> None:

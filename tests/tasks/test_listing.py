@@ -1,11 +1,12 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import fsspec
 import pytest
 
 from distmerge.errors import DataError
-from distmerge.tasks.listing import class_names, listed, readable
+from distmerge.tasks.listing import class_names, listed, readable, version_of
 
 
 @pytest.fixture
@@ -96,6 +97,21 @@ def test_unchanged_files_are_not_read_again(folder: Path, tmp_path: Path) -> Non
     again = listed(str(folder))
     (folder / "c.txt").unlink()
     assert again.content_digest(tmp_path) == before
+
+
+def test_files_of_unknown_version_are_read_again(folder: Path, tmp_path: Path) -> None:
+    listing = listed(str(folder))
+    unknown = replace(listing, files=tuple(f._replace(version="") for f in listing.files))
+    before = unknown.content_digest(tmp_path / "cache")
+    (folder / "c.txt").write_text("C.TXT")
+    assert unknown.content_digest(tmp_path / "cache") != before
+
+
+@pytest.mark.parametrize("name", ["ETag", "blob_id", "last_modified", "updated", "md5Hash"])
+def test_the_version_of_a_remote_file_is_what_its_system_calls_it(name: str) -> None:
+    versions = {version_of({"size": 5, name: value}) for value in ("a", "b")}
+    assert len(versions - {""}) == 2
+    assert version_of({"size": 5, name: None}) == ""
 
 
 def test_broken_json_of_class_names_is_named(tmp_path: Path) -> None:

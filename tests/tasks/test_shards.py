@@ -28,14 +28,23 @@ def test_only_images_of_a_key_count_and_a_class_may_be_a_name(tmp_path: Path) ->
     assert [(r.address, r.label) for r in records_at(path)] == [("x.tar:a/1.jpg", "cat")]
 
 
+def test_a_name_may_have_points(tmp_path: Path) -> None:
+    files = {"img.v1.jpg": b"x", "img.v1.cls": b"0", "img.v2.jpg": b"y", "img.v2.cls": b"1"}
+    path = write_tar(tmp_path / "x.tar", files)
+    assert [(r.address, r.label) for r in records_at(path)] == [
+        ("x.tar:img.v1.jpg", 0),
+        ("x.tar:img.v2.jpg", 1),
+    ]
+
+
 def test_a_role_without_labels_needs_no_classes(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "x.tar", {"1.jpg": b"x", "2.jpg": b"y"})
     assert [record.label for record in records_at(path, "adapt")] == [None, None]
 
 
 def test_an_image_without_its_class_is_named(tmp_path: Path) -> None:
-    path = write_tar(tmp_path / "x.tar", {"1.cls": b"0", "1.jpg": b"x", "2.jpg": b"y"})
-    with pytest.raises(DataError, match=r"x\.tar:2: expected its label in 2\.cls"):
+    path = write_tar(tmp_path / "x.tar", {"1.cls": b"0", "1.jpg": b"x", "2.v1.jpg": b"y"})
+    with pytest.raises(DataError, match=r"x\.tar:2\.v1: expected its label in 2\.v1\.cls"):
         records_at(path)
 
 

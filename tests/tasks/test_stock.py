@@ -50,8 +50,7 @@ def test_numbers_of_a_source_with_names_are_those_names(tmp_path: Path) -> None:
 
 def test_an_undecodable_image_is_noted_with_its_reason(tmp_path: Path) -> None:
     stock = stock_of(tmp_path, record(0, b"no image"), record(0)._replace(read=bytes))
-    assert "cannot identify image file" in stock.unreadable[0]
-    assert stock.unreadable[1] == "x.png (empty)"
+    assert stock.unreadable == ["x.png (no known image format)", "x.png (empty)"]
 
 
 def test_a_file_that_cannot_be_read_is_an_error_at_once(tmp_path: Path) -> None:

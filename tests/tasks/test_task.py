@@ -309,8 +309,9 @@ def test_shared_images_are_named_by_their_files(world: ModelFiles, tmp_path: Pat
     data = RoleData(adapt=str(adapt), select=str(select), report=str(report))
     files = described(world, data)
     expected = r"2 images are in both adapt and select \(1[01]\.png = select\.parquet row [01], 1"
-    with pytest.raises(DataError, match=expected):
+    with pytest.raises(DataError, match=expected) as caught:
         load_tasks(files, ALL, transductive=False, decoding=Decoding(SIZE, tmp_path / "cache"))
+    assert "data: {..., shared: drop} leaves them out of the earlier role" in str(caught.value)
 
 
 def test_the_problems_of_data_of_any_kind_are_listed_at_once(

@@ -26,7 +26,8 @@ class BDMerging(Checked):
     warm_up: CountOrNone = 1000
     """Steps in which the router learns which task an adapt image is from, on cached tokens alone.
     It departs from the paper, whose entropy loss routes tasks to foreign models that are sure of
-    themselves (docs/decisions/0003); 0: as published."""
+    themselves (docs/decisions/0003); 0: as published. With protocol: transductive the images whose
+    routing is reported are the ones it learns from."""
     views: Annotated[int, Field(ge=0, le=100)] = 2
     """Altered copies (AugMix) of every adapt image that the warm-up reads as often as the image
     itself, so that the router stands corrupted images better."""
@@ -49,7 +50,8 @@ class BDMerging(Checked):
     cls need one more pass."""
     router_norm: Literal["standard", "none"] = "standard"
     """standard: every component of what the router reads has mean 0 and deviation 1 over the adapt
-    images. It departs from the paper, which names no scaling."""
+    images (one that they all share is only centred). It departs from the paper, which names no
+    scaling."""
     hidden: Count = 256
     """Hidden units of the router."""
     grouping: Literal["global", "per_block", "per_tensor"] = "global"

@@ -1,7 +1,7 @@
 """One checkpoint of another program becomes files that a study can name."""
 
-import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from distmerge.errors import CheckpointError, problem_list
@@ -61,11 +61,17 @@ def import_checkpoint(
         states = _states(foreign, folder, name or path.stem)
     for target in states:
         _check_free(target, origin)
-    for target, state in states.items():
-        save_state(target, state, {**origin, **_facts(config)})
-    if config is not None:
-        _write_text(folder / "tower.json", config.model_dump_json(indent=2))
     written = (*states, *((folder / "tower.json",) if config else ()))
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder, prefix=".import-") as beside:
+        parts = [Path(beside) / str(number) for number in range(len(written))]
+        for part, state in zip(parts, states.values(), strict=False):
+            save_state(part, state, {**origin, **_facts(config)})
+        if config is not None:
+            parts[-1].write_text(config.model_dump_json(indent=2))
+        for part, target in zip(parts, written, strict=True):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part.replace(target)
     return Imported(written, f"{foreign.kind}: {_summary(foreign, config)}")
 
 
@@ -139,9 +145,3 @@ def _check_free(target: Path, origin: dict[str, str]) -> None:
             f"{target}: is there already, from another source (SHA-256 {got[:16]}, this one "
             f"{origin['source_sha256'][:16]}); choose another --name, or remove it"
         )
-
-
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)

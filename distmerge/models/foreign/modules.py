@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 
 from distmerge.errors import CheckpointError
 from distmerge.models.foreign.pickled import Placeholder, StoredTensor
 
 _ACTIVATIONS = {"QuickGELU": True, "GELU": False}
 _DEEPEST = 50
+_MOST = 1_000_000  # a dictionary that holds others twice each, and so on, has no end in practice
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,17 @@ def normalises(root: object, prefix: str) -> bool | None:
     return None
 
 
-def _nodes(node: object, name: str) -> Iterator[tuple[str, object]]:
+def _nodes(
+    node: object, name: str, places: Iterator[int] | None = None
+) -> Iterator[tuple[str, object]]:
     """Give a tree's tensors and modules, each behind its parent.
 
     Raises:
         CheckpointError: the tree has no end.
     """
+    places = places or count()
+    if next(places) >= _MOST:
+        raise CheckpointError(f"over {_MOST:,} modules and tensors at {name[:60]}...; damaged")
     if name.count(".") > _DEEPEST:
         raise CheckpointError(f"modules nested over {_DEEPEST} deep at {name[:60]}...; damaged")
     if isinstance(node, StoredTensor):
@@ -75,7 +82,7 @@ def _nodes(node: object, name: str) -> Iterator[tuple[str, object]]:
         yield name, node
     for key, child in _children(node).items():
         if isinstance(key, str):
-            yield from _nodes(child, f"{name}.{key}" if name else key)
+            yield from _nodes(child, f"{name}.{key}" if name else key, places)
 
 
 def _children(node: object) -> Mapping[object, object]:

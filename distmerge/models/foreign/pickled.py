@@ -21,6 +21,7 @@ from torch import Tensor
 from distmerge.errors import CheckpointError
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # torch.save before version 1.6 starts with this number
+_LARGEST = 2**48  # of a shape, a stride or an offset; torch counts in 64 bits
 _DTYPES = {
     "torch.DoubleStorage": torch.float64,
     "torch.FloatStorage": torch.float32,
@@ -72,9 +73,13 @@ class StoredTensor(NamedTuple):
 
     def fits(self) -> bool:
         """Give whether the view stays inside its storage."""
+        numbers = (self.offset, *self.shape, *self.stride)
+        if len(self.shape) != len(self.stride) or min(numbers) < 0 or max(numbers) > _LARGEST:
+            return False
+        if 0 in self.shape:
+            return math.prod(max(count, 1) for count in self.shape) <= _LARGEST
         steps = [(count - 1) * step for count, step in zip(self.shape, self.stride, strict=True)]
-        forward = self.offset >= 0 and min(steps, default=0) >= 0
-        return forward and self.offset + sum(steps) < self.storage.size >= math.prod(self.shape)
+        return self.offset + sum(steps) < self.storage.size >= math.prod(self.shape)
 
 
 class _Name(type):
@@ -186,17 +191,18 @@ class Pickled:
         storage, offset, shape, stride = stored
         if storage.key not in self.places:
             raise CheckpointError(f"{self.path}: storage {storage.key} is not in the file")
-        if not math.prod(shape):
-            return torch.empty(shape, dtype=storage.dtype)
         size_bytes = storage.size * storage.dtype.itemsize
         start = self.places[storage.key]
         end = self.path.stat().st_size
-        if not stored.fits() or start + size_bytes > end:
+        empty = 0 in shape
+        if not stored.fits() or (start + size_bytes > end and not empty):
             raise CheckpointError(
                 f"{self.path}: cut or damaged: a tensor of shape {shape} should lie in "
                 f"{storage.size} numbers from byte {start} on, the file has {end} bytes; "
                 "copy it again"
             )
+        if empty:
+            return torch.empty(shape, dtype=storage.dtype)
         buffer = bytearray(size_bytes)
         with self.path.open("rb") as file:
             file.seek(start)
@@ -236,6 +242,8 @@ def _zipped(file: io.BufferedIOBase) -> tuple[object, dict[str, int]]:
         names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
         if len(names) != 1:
             raise CheckpointError(f"a zip file with {len(names)} data.pkl inside; expected one")
+        if archive.getinfo(names[0]).compress_type != zipfile.ZIP_STORED:
+            raise CheckpointError(f"{names[0]} is compressed; torch.save stores it as it is")
         folder = names[0].removesuffix("data.pkl")
         if f"{folder}byteorder" in archive.namelist():
             order = archive.read(f"{folder}byteorder")
