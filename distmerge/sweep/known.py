@@ -9,9 +9,7 @@ from pathlib import Path
 from distmerge import __version__
 from distmerge.coordinator import Digests, FeatureKey, Source
 from distmerge.spec import digest
-from distmerge.tasks import Role
-from distmerge.tasks.arrays import REVISION
-from distmerge.tasks.listing import listed
+from distmerge.tasks import ARRAYS_REVISION, Role, listed
 
 
 def remember(cache: Path, source: Source, crossed: tuple[Role, ...], digests: Digests) -> None:
@@ -39,7 +37,7 @@ def _place(cache: Path, source: Source, crossed: tuple[Role, ...]) -> Path | Non
     if not all(isinstance(task.data, Path) for task in source.files.tasks):
         return None
     settings = [source.images.model_dump(), source.transductive, source.unseen, source.levels]
-    asked = [__version__, REVISION, source.corruption_seed, crossed, *settings]
+    asked = [__version__, ARRAYS_REVISION, source.corruption_seed, crossed, *settings]
     names = [task.name for task in source.files.tasks]
     stamps = [_stamp(path) for path in _files(source)]
     return cache / "digests" / f"{digest([asked, names, stamps])}.json"
