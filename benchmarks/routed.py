@@ -5,8 +5,9 @@ from typing import NamedTuple
 import torch
 
 from benchmarks.clock import median
+from benchmarks.towers import VIT_B_32
 from distmerge.models import RoutedWeights, Tower, routed_features
-from distmerge.spec import Preprocess, TowerConfig
+from distmerge.spec import TowerConfig
 
 _BUDGET = 4 << 20  # bytes; what RoutedModel takes on a CPU
 
@@ -29,28 +30,13 @@ class Result(NamedTuple):
         return self.batched_s / self.plain_s
 
 
-def vit_b_32() -> TowerConfig:
-    """Give the tower of CLIP ViT-B/32."""
-    mean, std = (0.481, 0.458, 0.408), (0.269, 0.261, 0.276)
-    preprocess = Preprocess(size=224, mean=mean, std=std)
-    return TowerConfig(
-        image_size=224,
-        patch_size=32,
-        width=768,
-        layers=12,
-        heads=12,
-        output_dim=512,
-        preprocess=preprocess,
-    )
-
-
 def measure(num_tasks: int = 8, num_images: int = 16) -> Result:
     """Give the times with random weights; task-level routing.
 
     Raises:
         AssertionError: the loop gives other features.
     """
-    config = vit_b_32()
+    config = VIT_B_32
     tower, weights = Tower(config), _weights(config, num_tasks)
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(num_images, 3, config.image_size, config.image_size, generator=generator)

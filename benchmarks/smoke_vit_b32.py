@@ -16,23 +16,11 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from distmerge.spec import ModelFiles, Pipeline, Preprocess, Study, TaskFiles, TowerConfig
+from benchmarks.towers import VIT_B_32
+from distmerge.spec import ModelFiles, Pipeline, Study, TaskFiles
 
 NUM_TASKS, NUM_CLASSES = 8, 10
 NUM_IMAGES = {"adapt": 4, "select": 2, "report": 2}
-TOWER = TowerConfig(
-    image_size=224,
-    patch_size=32,
-    width=768,
-    layers=12,
-    heads=12,
-    output_dim=512,
-    preprocess=Preprocess(
-        size=224,
-        mean=(0.48145466, 0.4578275, 0.40821073),
-        std=(0.26862954, 0.26130258, 0.27577711),
-    ),
-)
 
 
 def main() -> int:
@@ -109,20 +97,20 @@ def write_world(files: ModelFiles) -> None:
     from distmerge.models import Head, save_head, save_state, tower_shapes
 
     generator = torch.Generator().manual_seed(0)
-    shapes = tower_shapes(TOWER)
+    shapes = tower_shapes(VIT_B_32)
     base = {
         name: torch.randn(shape, generator=generator) * (prod(shape[1:]) or 1) ** -0.5 * 0.5
         if len(shape) > 1
         else torch.full(shape, float(name.endswith("weight")))
         for name, shape in shapes.items()
     }
-    files.tower.write_text(TOWER.model_dump_json())
+    files.tower.write_text(VIT_B_32.model_dump_json())
     save_state(files.base, base)
     for index, task in enumerate(files.tasks):
         steps = {n: 1e-3 * torch.randn(t.shape, generator=generator) for n, t in base.items()}
         save_state(task.checkpoint, {name: base[name] + steps[name] for name in base})
-        rows = normalize(torch.randn(NUM_CLASSES, TOWER.output_dim, generator=generator), dim=-1)
-        zeros = torch.zeros(NUM_CLASSES), torch.zeros(TOWER.output_dim)
+        rows = normalize(torch.randn(NUM_CLASSES, VIT_B_32.output_dim, generator=generator), dim=-1)
+        zeros = torch.zeros(NUM_CLASSES), torch.zeros(VIT_B_32.output_dim)
         save_head(task.head, Head(100 * rows, *zeros))
         assert isinstance(task.data, Path)
         write_images(task.data, index)

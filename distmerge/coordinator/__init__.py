@@ -40,6 +40,7 @@ from distmerge.coordinator.world import (
     mapped_vectors,
     placed,
     source_digests,
+    tower_digest,
 )
 
 __all__ = [
@@ -80,5 +81,6 @@ __all__ = [
     "router_bytes",
     "run_stages",
     "source_digests",
+    "tower_digest",
     "vector_bytes",
 ]

@@ -1,7 +1,6 @@
 """Facts about fixed models: streamed in blocks, addressed by content, kept on disk."""
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from distmerge.errors import DataError
+from distmerge.files import whole_file
 from distmerge.methods.contract import PRETRAINED, Facts
 from distmerge.spec import digest
 from distmerge.tasks import Role
@@ -123,12 +123,9 @@ class FeatureStore:
             field: np.concatenate([getattr(block, field) for block in blocks])
             for field in FeatureBlock._fields
         }
-        path = self.path(key)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            safetensors.numpy.save_file(joined, temporary)
-            temporary.replace(path)
+            with whole_file(self.path(key)) as unfinished:
+                safetensors.numpy.save_file(joined, unfinished)
         except (OSError, safetensors.SafetensorError) as error:
             raise DataError(
                 f"{self.root}: cannot write the cache ({error}); set DISTMERGE_CACHE to a folder "
@@ -147,9 +144,3 @@ class FeatureStore:
             raise DataError(
                 f"{self.path(key)}: damaged ({error}); delete it and run again"
             ) from error
-
-
-def block_ranges(num_images: int, block: int) -> Iterator[range]:
-    """Yield consecutive index ranges of at most ``block`` images."""
-    for start in range(0, num_images, block):
-        yield range(start, min(start + block, num_images))

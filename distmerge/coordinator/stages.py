@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -111,9 +110,7 @@ def model_answers(material: Material, model: Routed, task: str, role: Role) -> A
 def _batches(
     material: Material, images: Images, num_images: int | None = None
 ) -> Iterator[Float[Tensor, "batch 3 size size"]]:
-    indices = np.arange(len(images))[:num_images]
-    chunks = np.split(indices, range(_BATCH, len(indices), _BATCH))
-    return (images.batch(chunk, material.config.preprocess) for chunk in chunks)
+    return images.batches(_BATCH, material.config.preprocess, first=num_images)
 
 
 def _adapt_features(

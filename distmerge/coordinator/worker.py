@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Float32, Float64, Int64
 from torch import Tensor
 
-from distmerge.coordinator.features import FeatureBlock, FeatureKey, block_ranges
+from distmerge.coordinator.features import FeatureBlock, FeatureKey
 from distmerge.coordinator.world import (
     Material,
     Source,
@@ -133,8 +133,7 @@ class TaskWorker:
         """
         images = self.material.task(key.task).images(key.role)
         head = self.material.heads[key.task]
-        for indices in block_ranges(len(images), block):
-            pixels = images.batch(np.asarray(indices), self.material.config.preprocess)
+        for pixels in images.batches(block, self.material.config.preprocess):
             with torch.inference_mode():
                 encoding = self.material.tower.encode(
                     self._weights[key.model], pixels.to(self.device)

@@ -167,6 +167,11 @@ def checked_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def tower_digest(tower: TowerConfig) -> str:
+    """Give what identifies a tower's description."""
+    return digest(json.loads(tower.model_dump_json()))
+
+
 def source_digests(source: Source, material: Material, crossed: tuple[Role, ...] = ()) -> Digests:
     """Give the content digests of a study's inputs.
 
@@ -178,7 +183,7 @@ def source_digests(source: Source, material: Material, crossed: tuple[Role, ...]
     Raises:
         CheckpointError: a file is missing.
     """
-    tower = digest(json.loads(material.config.model_dump_json()))
+    tower = tower_digest(material.config)
     base = file_digest(source.files.base)
     checkpoints = {task.name: file_digest(task.checkpoint) for task in source.files.tasks}
     heads = {task.name: file_digest(task.head) for task in source.files.tasks}

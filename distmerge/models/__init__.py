@@ -7,7 +7,7 @@ from distmerge.models.foreign import (
     published_coefficients,
     to_hugging_face,
 )
-from distmerge.models.head import Head, load_head, save_head
+from distmerge.models.head import Head, head_shapes, load_head, save_head
 from distmerge.models.headers import (
     CheckpointFile,
     TensorInfo,
@@ -33,6 +33,7 @@ __all__ = [
     "address_seed",
     "checkpoint_files",
     "file_digest",
+    "head_shapes",
     "header_problems",
     "import_checkpoint",
     "initialised",

@@ -42,11 +42,7 @@ def load_head(path: Path, *, num_classes: int, feature_dim: int) -> Head:
         CheckpointError: a tensor is missing, or its shape does not fit the classes or the tower.
     """
     state = load_state(path)
-    expected = {
-        "weight": (num_classes, feature_dim),
-        "bias": (num_classes,),
-        "center": (feature_dim,),
-    }
+    expected = head_shapes(num_classes, feature_dim)
     problems = [f"{name}: missing" for name in expected if name not in state]
     for name in (name for name in expected if name in state):
         if tuple(state[name].shape) != expected[name]:
@@ -58,6 +54,15 @@ def load_head(path: Path, *, num_classes: int, feature_dim: int) -> Head:
         title = f"{path}: head for {num_classes} classes of {feature_dim}-d features"
         raise CheckpointError(problem_list(title, problems))
     return Head(**{name: state[name].float() for name in expected})
+
+
+def head_shapes(num_classes: int, feature_dim: int) -> dict[str, tuple[int, ...]]:
+    """Give the shape of every tensor of a head."""
+    return {
+        "weight": (num_classes, feature_dim),
+        "bias": (num_classes,),
+        "center": (feature_dim,),
+    }
 
 
 def save_head(path: Path, head: Head) -> None:

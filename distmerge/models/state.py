@@ -1,7 +1,6 @@
 """State dicts on disk: safetensors in, safetensors out, nothing executed."""
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from distmerge.errors import CheckpointError
+from distmerge.files import whole_file
 
 StateDict = dict[str, Tensor]
 
@@ -58,11 +58,15 @@ def save_state(
     path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
 ) -> None:
     """Write tensors and text to ``path``, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    save_file(tensors, temporary, dict(metadata or {}))
-    temporary.replace(path)
+    with whole_file(path) as unfinished:
+        save_file(tensors, unfinished, dict(metadata or {}))
+
+
+def sha256(path: Path) -> str:
+    """Give the SHA-256 of a file's content, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def file_digest(path: Path) -> str:
@@ -72,7 +76,6 @@ def file_digest(path: Path) -> str:
         CheckpointError: the file is missing.
     """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        return sha256(path)[:16]
     except OSError as error:
         raise CheckpointError(f"{path}: cannot read the file ({error.strerror})") from error

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from distmerge.errors import ResultsError
-from distmerge.results import ADAPT, Metric, last_attempts, suspicions
+from distmerge.results import ADAPT, MEAN, Metric, last_attempts, suspicions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 REFERENCES = ("individual", "pretrained", "one_expert", "nearest_centroid")
 """Methods that merge nothing: what a merged model is measured against."""
 
-MEAN = "mean"
 TASK_PREFIX = "accuracy."
 SUITE_PREFIX = "mean."
 SCORE_PREFIX = "score:"

@@ -1,12 +1,12 @@
 """Whole Parquet files in a folder or under an S3 prefix: never half a file, never a marker."""
 
 import os
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distmerge.errors import ResultsError
+from distmerge.files import whole_file
 
 if TYPE_CHECKING:
     import pyarrow.fs as pafs
@@ -146,14 +146,8 @@ def open_folder(root: str) -> Folder:
 
 
 def _write_and_rename(target: Path, content: bytes) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
     # Readers skip a leading dot (pyarrow, pandas) or match *.parquet only (DuckDB, polars).
-    unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}.unfinished")
-    try:
-        with unfinished.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with whole_file(target) as unfinished, unfinished.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

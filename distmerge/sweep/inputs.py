@@ -13,6 +13,7 @@ from distmerge.errors import CheckpointError, DataError, DistmergeError, problem
 from distmerge.methods.contract import PRETRAINED
 from distmerge.models import (
     CheckpointFile,
+    head_shapes,
     header_problems,
     metadata_problems,
     tower_shapes,
@@ -89,11 +90,7 @@ def read_inputs(source: Source) -> Inputs:
 
 
 def _head_problems(task: TaskFiles, num_classes: int, config: TowerConfig) -> Iterator[str]:
-    expected = {
-        "weight": (num_classes, config.output_dim),
-        "bias": (num_classes,),
-        "center": (config.output_dim,),
-    }
+    expected = head_shapes(num_classes, config.output_dim)
     try:
         found = list(header_problems(CheckpointFile(task.head), expected, "the head"))
     except CheckpointError as error:

@@ -1,13 +1,13 @@
 """What earlier sweeps found out about files that have not changed since."""
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 from distmerge import __version__
 from distmerge.coordinator import Digests, FeatureKey, Source
+from distmerge.files import whole_file
 from distmerge.spec import digest
 from distmerge.tasks import ARRAYS_REVISION, Role, listed
 
@@ -17,10 +17,8 @@ def remember(cache: Path, source: Source, crossed: tuple[Role, ...], digests: Di
     place = _place(cache, source, crossed)
     if place is None:
         return
-    place.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = place.with_name(f".{place.name}.{os.getpid()}.tmp")
-    unfinished.write_text(json.dumps(asdict(digests)))
-    unfinished.replace(place)
+    with whole_file(place) as unfinished:
+        unfinished.write_text(json.dumps(asdict(digests)))
 
 
 def remembered(cache: Path, source: Source, crossed: tuple[Role, ...]) -> Digests | None:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from distmerge import __version__
-from distmerge.coordinator import Digests, Source, load_vectors
+from distmerge.coordinator import Digests, Source, load_vectors, tower_digest
 from distmerge.errors import CheckpointError, ResultsError, problem_list
 from distmerge.models import Tower, file_digest, load_head
 from distmerge.report import REFERENCES
@@ -16,7 +16,7 @@ from distmerge.run import run_id as identity
 from distmerge.spec import ImageCounts, Pipeline, Study, load_tower_config
 from distmerge.sweep.current import stored_config
 from distmerge.sweep.folder import StoredRun
-from distmerge.sweep.recorded import RecordedInputs, recorded_inputs, tower_digest
+from distmerge.sweep.recorded import RecordedInputs, recorded_inputs
 from distmerge.sweep.trial import recipe_name
 
 _SCORE = "score:"

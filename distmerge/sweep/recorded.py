@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from distmerge.errors import ResultsError
 from distmerge.results import RunStore
-from distmerge.spec import Frozen, ModelFiles, TowerConfig, digest
+from distmerge.spec import Frozen, ModelFiles, digest
 from distmerge.sweep.prepare import Prepared
 
 
@@ -61,11 +61,6 @@ def recorded_inputs(store: RunStore, row: Mapping[Any, Any]) -> RecordedInputs:
             f"run {row['run_id']}: where its checkpoints lie is not recorded ({error}); run its "
             "sweep once more to the end: that repeats no finished run"
         ) from error
-
-
-def tower_digest(tower: TowerConfig) -> str:
-    """Give what identifies a tower's description, as in a run's identity."""
-    return digest(json.loads(tower.model_dump_json()))
 
 
 def _name(study: str, base: str, checkpoints: str, data: str) -> str:

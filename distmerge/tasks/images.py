@@ -1,6 +1,7 @@
 """Images of one role of one task, with or without labels."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,14 @@ class Images:
         """Give the images at ``indices`` as a tower's input."""
         return preprocessed(self.pixels[indices], preprocess)
 
+    def batches(
+        self, size: int, preprocess: Preprocess, *, first: int | None = None
+    ) -> Iterator[Float[Tensor, "batch 3 size size"]]:
+        """Give all images, or the ``first`` ones, in order, at most ``size`` at a time."""
+        count = len(self) if first is None else min(first, len(self))
+        for indices in block_ranges(count, size):
+            yield self.batch(np.asarray(indices), preprocess)
+
 
 @dataclass(frozen=True)
 class LabelledImages:
@@ -43,6 +52,12 @@ class LabelledImages:
 
     def __len__(self) -> int:
         return len(self.images)
+
+
+def block_ranges(num_images: int, block: int) -> Iterator[range]:
+    """Yield consecutive index ranges of at most ``block`` images."""
+    for start in range(0, num_images, block):
+        yield range(start, min(start + block, num_images))
 
 
 def preprocessed(

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 from distmerge.errors import DataError
+from distmerge.files import whole_file
 from distmerge.spec import digest, is_url
 
 THREADS = min(16, os.cpu_count() or 1)
@@ -75,10 +75,8 @@ class Listing:
             contents = list(pool.map(self._file_digest, self.files))
         found = digest([(f.name, f.size, c) for f, c in zip(self.files, contents, strict=True)])
         if all(file.version for file in self.files):
-            with writable(cache):
-                unfinished = memory.with_name(f".{memory.name}.{uuid4().hex}.tmp")
+            with writable(cache), whole_file(memory) as unfinished:
                 unfinished.write_text(found)
-                unfinished.replace(memory)
         return found
 
     def _file_digest(self, file: File) -> str:

@@ -1,7 +1,6 @@
 """One task: its class names, and its images by role."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import combinations
@@ -11,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from distmerge.errors import DataError, problem_list
+from distmerge.files import whole_file
 from distmerge.spec import ImageCounts, RoleData, TaskFiles, WholeData, digest
 from distmerge.tasks.arrays import Decoding, array_folder
 from distmerge.tasks.corrupted import REVISION, Level, corrupted_images
@@ -104,11 +104,8 @@ def with_levels(task: Task, levels: tuple[Level, ...], *, seed: int, cache: Path
 
 
 def _save_array(path: Path, array: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with unfinished.open("wb") as file:
+    with whole_file(path) as unfinished, unfinished.open("wb") as file:
         np.save(file, array, allow_pickle=False)
-    unfinished.replace(path)
 
 
 def _folder(files: TaskFiles, decoding: Decoding | None, *, transductive: bool) -> Path:

@@ -27,6 +27,17 @@ def merge(
     return merged
 
 
+def average(bank: TaskVectors) -> Float[Tensor, " parameter"]:
+    """Give the mean of all models, the base not among them. Source: algorithms.md 3.1."""
+    return merge(bank, uniform(bank))
+
+
+def uniform(bank: TaskVectors) -> Float64[Tensor, "task segment"]:
+    """Give coefficients of ``1/K`` on every segment."""
+    shape = (len(bank.tasks), len(bank.layout.segments))
+    return torch.full(shape, 1 / len(bank.tasks), dtype=torch.float64)
+
+
 def contract(
     bank: TaskVectors, gradient: Float[Tensor, " parameter"]
 ) -> Float64[Tensor, "task segment"]:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float32
 
+from distmerge.files import whole_file
 from distmerge.spec import ModelFiles, TaskFiles
 from distmerge.zoo.images import Role
 from distmerge.zoo.pictures import Pictures
@@ -125,9 +126,8 @@ def read_classes(folder: TaskFolder) -> tuple[str, ...]:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
-    temporary.replace(path)
+    with whole_file(path) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 @contextmanager

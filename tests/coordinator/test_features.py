@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from distmerge.coordinator import BlockFacts, FeatureBlock, FeatureKey, FeatureStore, facts_of
-from distmerge.coordinator.features import block_ranges, feature_keys
+from distmerge.coordinator.features import feature_keys
 from distmerge.errors import DataError
 from distmerge.methods.contract import PRETRAINED, Facts
 from distmerge.tasks import ROLES, Role
+from distmerge.tasks.images import block_ranges
 
 KEY = FeatureKey("alpha", "alpha", "adapt", "0123456789abcdef")
 TASKS = ("alpha", "beta")

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -13,7 +12,7 @@ from distmerge.methods.bd_merging.evidence import EvidentialHead, uncertainty
 from distmerge.methods.bd_merging.router import Router
 from distmerge.methods.contract import Answers, MergedModel
 from distmerge.models import Head, RoutedWeights, Tower, mean_tokens, routed_features
-from distmerge.taskvectors import Grouping, TaskVectors, merge, merge_groups
+from distmerge.taskvectors import Grouping, TaskVectors, average, merge_groups
 
 RouterInput = Literal["averaged", "cls", "mean", "embed"]
 Reader: TypeAlias = Callable[
@@ -38,6 +37,8 @@ class RoutedModel:
     router: Router
     evidence: EvidentialHead
     router_input: RouterInput
+    read: Reader
+    """What reads that input off images."""
     budget_mb: int
 
     def answers(self, images: Float[Tensor, "image channel height width"]) -> Answers:
@@ -47,27 +48,28 @@ class RoutedModel:
         """
         with torch.inference_mode():
             images = images.to(self.vectors.base.device)
-            weights = routed_weights(self.vectors, self.grouping)
-            encoding = self.tower.encode(weights.base, images)
-            tokens = encoding.layers[:, -1] if self.router_input == "cls" else self._read(images)
+            encoding = self.tower.encode(self.vectors.layout.unflatten(self.vectors.base), images)
+            tokens = encoding.layers[:, -1] if self.router_input == "cls" else self.read(images)
             routing = self.router(tokens)
-            budget = budget_bytes(self.budget_mb, images.device)
-            features = routed_features(
-                self.tower.config, weights, routing, images, budget_bytes=budget
-            )
             u = uncertainty(self.evidence.alpha(encoding.features))
-            return Answers(features, routing.mean(dim=2), u)
+            return Answers(self._features(images, routing), routing.mean(dim=2), u)
 
-    @cached_property
-    def _read(self) -> Reader:
-        return router_reader(self.tower, self.vectors, self.router_input)
+    def _features(
+        self,
+        images: Float[Tensor, "image channel height width"],
+        routing: Float[Tensor, "image task group"],
+    ) -> Float[Tensor, "image feature"]:
+        weights = routed_weights(self.vectors, self.grouping)
+        budget = budget_bytes(self.budget_mb, images.device)
+        return routed_features(self.tower.config, weights, routing, images, budget_bytes=budget)
 
     def logits(
         self, images: Float[Tensor, "image channel height width"], task: str
     ) -> Float[Tensor, "image class"]:
         """Give the logits over the classes of ``task``."""
         with torch.inference_mode():
-            return self.heads[task](self.answers(images).features)
+            images = images.to(self.vectors.base.device)
+            return self.heads[task](self._features(images, self.router(self.read(images))))
 
     def state(self) -> dict[str, Tensor]:
         """Give everything that was learned, a task's rows under its name."""
@@ -127,6 +129,7 @@ def restored_model(
         router,
         evidence,
         settings["router_input"],
+        router_reader(base.tower, base.vectors, settings["router_input"]),
         budget_mb,
     )
 
@@ -149,14 +152,7 @@ def router_reader(tower: Tower, vectors: TaskVectors, kind: RouterInput) -> Read
     """Give what reads the router's input off images: one vector per image."""
     unflatten = vectors.layout.unflatten
     if kind in ("averaged", "cls"):
-        weights = unflatten(_averaged(vectors) if kind == "averaged" else vectors.base)
+        weights = unflatten(average(vectors) if kind == "averaged" else vectors.base)
         return lambda images: tower.encode(weights, images).layers[:, -1]
     base, after = unflatten(vectors.base), _AFTER[kind]
     return lambda images: mean_tokens(tower.config, base, images, after=after)
-
-
-def _averaged(vectors: TaskVectors) -> Float[Tensor, " parameter"]:
-    """Give the mean of all models, the base not among them."""
-    num_tasks = len(vectors.tasks)
-    shape = (num_tasks, len(vectors.layout.segments))
-    return merge(vectors, torch.full(shape, 1 / num_tasks, dtype=torch.float64))

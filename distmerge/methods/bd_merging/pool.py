@@ -77,7 +77,7 @@ def tokens_of(
     """Give what a reader reads off all images, one after the other."""
     parts = []
     for some in images:
-        for chunk in np.split(np.arange(len(some)), range(_BATCH, len(some), _BATCH)):
+        for batch in some.batches(_BATCH, preprocess):
             with torch.no_grad():
-                parts.append(read(some.batch(chunk, preprocess).to(device)))
+                parts.append(read(batch.to(device)))
     return torch.cat(parts)

@@ -15,6 +15,7 @@ from distmerge.methods.bd_merging.evidence import (
     calibrated_offset,
 )
 from distmerge.methods.bd_merging.model import (
+    Reader,
     RoutedModel,
     budget_bytes,
     routed_weights,
@@ -25,6 +26,7 @@ from distmerge.methods.bd_merging.pool import Pool, adapt_pool
 from distmerge.methods.bd_merging.router import Router, identity_loss, initial_router, standardised
 from distmerge.methods.bd_merging.views import drawn_views, view_tokens
 from distmerge.methods.contract import MergedModel, Model, Problem, RoutedPlan, Scope
+from distmerge.methods.entropy import effective, reached
 from distmerge.models import Head, routed_features
 from distmerge.taskvectors import contract, merge, merge_groups
 
@@ -90,6 +92,7 @@ def _routed(
     router = initial_router(vectors.tasks, columns, width, hyper.hidden, scope.seed)
     router = standardised(router, pool.tokens) if hyper.router_norm == "standard" else router
     router = router.learning(vectors.base.device)
+    read = router_reader(model.tower, vectors, hyper.router_input)
     objective = Objective(hyper, pool, evidence, merged_heads(model))
     weights = routed_weights(vectors, hyper.grouping)
 
@@ -120,6 +123,7 @@ def _routed(
             router.frozen(),
             frozen,
             hyper.router_input,
+            read,
             hyper.budget_mb,
         )
 
@@ -128,7 +132,7 @@ def _routed(
         parameters=router.parameters,
         steps=hyper.warm_up,
         lr=hyper.head_lr,
-        backward=_identity_backward(hyper, model, pool, router, scope.seed),
+        backward=_identity_backward(hyper, pool, router, read, scope.seed),
     )
     learned = _learned(hyper, router.parameters, evidence)
     problem = _problem(hyper, scope, "router", learned, backward, current)
@@ -136,11 +140,10 @@ def _routed(
 
 
 def _identity_backward(
-    hyper: BDMerging, model: MergedModel, pool: Pool, router: Router, seed: int
+    hyper: BDMerging, pool: Pool, router: Router, read: Reader, seed: int
 ) -> Callable[[int], float]:
     @cache
     def views() -> Float[Tensor, "view image width"]:
-        read = router_reader(model.tower, model.vectors, hyper.router_input)
         return view_tokens(pool, read, hyper.views, seed)
 
     def backward(step: int) -> float:
@@ -162,7 +165,7 @@ def _static(
     objective = Objective(hyper, pool, evidence, merged_heads(model))
 
     def spread() -> Float64[Tensor, "task segment"]:
-        return groups.spread(raw.clamp(0, 1))
+        return groups.spread(effective(raw, "clamp"))
 
     def backward(step: int) -> float:
         drawn = pool.draw(scope.seed, step, hyper.batch_size)
@@ -171,8 +174,7 @@ def _static(
         loss = objective(features, drawn)
         loss.backward()
         assert weights.grad is not None
-        reached = ((raw >= 0) & (raw <= 1)).double()
-        raw.grad = groups.gather(contract(vectors, weights.grad).cpu()) * reached
+        raw.grad = groups.gather(contract(vectors, weights.grad).cpu()) * reached(raw, "clamp")
         return loss.item()
 
     def current() -> MergedModel:

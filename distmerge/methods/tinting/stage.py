@@ -18,6 +18,7 @@ from distmerge.methods.contract import (
     Problem,
     Scope,
 )
+from distmerge.methods.entropy import effective, reached
 from distmerge.methods.losses import BatchLoss, Teacher, mean_entropy
 from distmerge.methods.tinting import Tinting
 from distmerge.models import address_seed
@@ -73,15 +74,15 @@ def build(hyper: Tinting, model: MergedModel, scope: Scope) -> Plan:
     own = {task: tinted_tensors(start, task, hyper.layer) for task in tasks}
 
     def result() -> MergedModel:
-        return replace(model.merged(groups.spread(raw.clamp(0, 1))), own=own)
+        return replace(model.merged(groups.spread(effective(raw, "clamp"))), own=own)
 
     def backward(step: int) -> float:
-        point = Point(model.vectors, groups.spread(raw.clamp(0, 1)), own)
+        point = Point(model.vectors, groups.spread(effective(raw, "clamp")), own)
         gradient = scope.models.gradient(
             point, _draw(hyper, scope, tasks, step), LOSSES[hyper.loss]
         )
         if gradient.own:
-            raw.grad = groups.gather(gradient.coefficients) * ((raw >= 0) & (raw <= 1))
+            raw.grad = groups.gather(gradient.coefficients) * reached(raw, "clamp")
         _leave_gradients(own, gradient)
         return gradient.loss
 

@@ -1,9 +1,8 @@
 """``theta = (1/K) sum_k theta_k``."""
 
-import torch
-
 from distmerge.methods.contract import MergedModel, Plan, Scope
 from distmerge.methods.weight_averaging import WeightAveraging
+from distmerge.taskvectors import uniform
 
 
 def build(_hyper: WeightAveraging, model: MergedModel, _scope: Scope) -> Plan:
@@ -11,6 +10,4 @@ def build(_hyper: WeightAveraging, model: MergedModel, _scope: Scope) -> Plan:
 
     Source: algorithms.md 3.1.
     """
-    num_tasks = len(model.vectors.tasks)
-    coefficients = torch.full(model.coefficients.shape, 1 / num_tasks, dtype=torch.float64)
-    return Plan((), lambda: model.merged(coefficients))
+    return Plan((), lambda: model.merged(uniform(model.vectors)))

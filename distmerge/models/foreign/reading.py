@@ -1,6 +1,5 @@
 """A checkpoint of another program, whichever it is: its tower, its head, what it tells of both."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from distmerge.models.foreign.sources import (
     PREPROCESSOR,
     WEIGHTS,
 )
-from distmerge.models.state import StateDict, load_state
+from distmerge.models.state import StateDict, load_state, sha256
 from distmerge.spec import TowerConfig, load_tower_config
 
 _MARK = "class_embedding"  # every tower has one such tensor, no text encoder has
@@ -79,12 +78,6 @@ def read_foreign(path: Path, base: Base | None) -> Foreign:
         f"{path}: a folder without {CONFIG} or {ADAPTER_CONFIG}; expected a checkpoint file, or a "
         "folder of transformers or PEFT"
     )
-
-
-def sha256(path: Path) -> str:
-    """Give the SHA-256 of a file's content, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _from_file(path: Path) -> Foreign:
