@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -10,6 +11,9 @@ from hypothesis import settings
 
 from distmerge.spec import ModelFiles
 from tests.world import build_world
+
+if TYPE_CHECKING:
+    from tests.sweep.exports import Exports
 
 # Ray reads these when it is imported; no test module imports it before this file is run.
 os.environ.update(
@@ -36,6 +40,14 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def world(tmp_path_factory: pytest.TempPathFactory) -> ModelFiles:
     """Three small fine-tuned models with their heads and data."""
     return build_world(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="session")
+def exports(world: ModelFiles, tmp_path_factory: pytest.TempPathFactory) -> "Exports":
+    """Every run of one sweep as a folder, a run of every kind of model."""
+    from tests.sweep.exports import exported
+
+    return exported(world, tmp_path_factory.mktemp("exports"))
 
 
 @pytest.fixture(scope="session")

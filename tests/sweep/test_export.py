@@ -1,12 +1,10 @@
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
 
-from distmerge.cli import main
 from distmerge.coordinator import load_vectors
 from distmerge.errors import CheckpointError, ConfigError
 from distmerge.models import Tower
@@ -14,13 +12,8 @@ from distmerge.spec import ModelFiles
 from distmerge.sweep import export_run
 from distmerge.taskvectors import merge
 from tests.coordinator.sessions import source_of
-from tests.sweep.exports import KINDS, ROUTED, Exports, exported
+from tests.sweep.exports import KINDS, ROUTED, Exports
 from tests.world import TOWER
-
-
-@pytest.fixture(scope="module")
-def exports(world: ModelFiles, tmp_path_factory: pytest.TempPathFactory) -> Exports:
-    return exported(world, tmp_path_factory.mktemp("exports"))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -72,58 +65,3 @@ def test_an_export_that_fails_leaves_nothing(
     with pytest.raises(CheckpointError, match="routed model"):
         export_run(exports.runs[ROUTED], str(exports.storage), hugging_face=True)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_command_says_what_it_wrote_and_where(
-    exports: Exports,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(exports.storage, tmp_path / "results")
-    assert main(["export", exports.runs["tinting"]]) == 0
-    output = capsys.readouterr().out
-    assert "own.safetensors" in output
-    assert f"model    tiny-{exports.runs['tinting']}" in output
-
-
-def test_the_command_predicts_and_counts_what_it_cannot_read(
-    exports: Exports, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from PIL import Image
-
-    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
-    Image.new("RGB", (20, 20), "red").save(good)
-    bad.write_text("no picture")
-    command = ["predict", str(exports.folders[ROUTED]), str(good), str(bad), str(good)]
-    assert main(command) == 1
-    captured = capsys.readouterr()
-    assert "weight" in captured.out
-    assert "bad.png: cannot identify" in captured.err
-    assert "1 of 3 images cannot be read" in captured.err
-
-
-def test_the_command_predicts_as_json(
-    exports: Exports, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from PIL import Image
-
-    path = tmp_path / "good.png"
-    Image.new("RGB", (20, 20), "red").save(path)
-    folder = str(exports.folders["tinting"])
-    command = ["predict", folder, str(path), str(path), "--task", "beta", "--json"]
-    assert main(command) == 0
-    row, again = json.loads(capsys.readouterr().out)
-    assert again == row
-    assert row["image"] == str(path)
-    assert row["task"] == "beta"
-    assert row["label"].startswith("beta ")
-    assert 0 < row["probability"] <= 1
-
-
-def test_the_command_asks_for_the_task_of_a_merged_model(
-    exports: Exports, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["predict", str(exports.folders["ties"]), "photo.png"]) == 2
-    assert "tasks: alpha, beta, gamma" in capsys.readouterr().err

@@ -1,19 +1,11 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from distmerge.methods import HYPERS
 from distmerge.results import RunStore
-from distmerge.spec import ModelFiles
 from distmerge.sweep.folder import described, model_files
 from distmerge.sweep.rebuild import found, rebuilt
-from tests.sweep.exports import ROUTED, Exports, exported
-
-
-@pytest.fixture(scope="module")
-def exports(world: ModelFiles, tmp_path_factory: pytest.TempPathFactory) -> Exports:
-    return exported(world, tmp_path_factory.mktemp("exports"))
+from tests.sweep.exports import ROUTED, Exports
 
 
 def test_accuracies_are_those_of_the_rows(exports: Exports) -> None:

@@ -7,15 +7,9 @@ from safetensors.torch import load_file
 
 import distmerge
 from distmerge.models.foreign import from_hugging_face
-from distmerge.spec import ModelFiles
 from distmerge.sweep import export_run
 from distmerge.sweep.hugging_face import FOLDER
-from tests.sweep.exports import Exports, exported
-
-
-@pytest.fixture(scope="module")
-def exports(world: ModelFiles, tmp_path_factory: pytest.TempPathFactory) -> Exports:
-    return exported(world, tmp_path_factory.mktemp("exports"))
+from tests.sweep.exports import Exports
 
 
 @pytest.fixture(scope="module")

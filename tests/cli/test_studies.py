@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,29 +8,11 @@ import yaml
 from distmerge.cli import main
 from distmerge.models import save_state
 from distmerge.spec import ModelFiles
+from tests.cli.messages import failure
 from tests.sweep.studies import DIVERGING, content_of, written
 from tests.world import arrays_of, build_world
 
 HERE = {"ray": False}
-
-
-def failure(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """Give the message of a command that must end with code 2 and no traceback."""
-    assert main(arguments) == 2
-    captured = capsys.readouterr()
-    assert "Traceback" not in captured.err
-    assert captured.err
-    return captured.err
-
-
-@pytest.mark.parametrize("command", [["--help"], ["methods"], ["sweep", "absent.yaml"]])
-def test_help_and_config_errors_load_neither_torch_nor_ray(command: list[str]) -> None:
-    code = (
-        "import sys; from distmerge.cli import main; main(sys.argv[1:]); "
-        "sys.exit(bool({'torch', 'ray', 'open_clip'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code, *command], check=False, timeout=60)
-    assert done.returncode == 0
 
 
 def test_a_sweep_prints_its_leaderboard_and_says_where_the_best_model_is(
@@ -78,26 +58,6 @@ def test_a_leaderboard_of_nothing_is_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "no results here" in failure(capsys, "leaderboard", str(tmp_path / "absent"))
-
-
-@pytest.mark.parametrize("name", ["adamerging", "surgery", "task_arithmetic"])
-def test_a_method_shows_its_settings(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["methods", name, "--json"]) == 0
-    (method,) = json.loads(capsys.readouterr().out)
-    assert method["paper"]
-    assert all(setting["meaning"] for setting in method["settings"])
-
-
-def test_an_unknown_method_lists_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "known: weight_averaging" in failure(capsys, "methods", "magic")
-
-
-def test_an_unknown_zoo_lists_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "tiny" in failure(capsys, "zoo", "build", "huge")
-
-
-def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "No such command" in failure(capsys, "sweeep")
 
 
 @pytest.mark.parametrize(

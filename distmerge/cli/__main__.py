@@ -1,0 +1,7 @@
+"""``python -m distmerge.cli``."""
+
+import sys
+
+from distmerge.cli import main
+
+sys.exit(main())

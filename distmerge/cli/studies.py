@@ -1,0 +1,94 @@
+"""Commands about studies: run one, show its leaderboard."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from distmerge.cli.consoles import ERR, OUT, Json
+from distmerge.errors import ConfigError, ResultsError
+
+QUICKSTART = Path(__file__).parents[2] / "jobs" / "quickstart.yaml"
+
+
+def sweep(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(help="A study file (default: the quickstart), then key=value overrides."),
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Show what would run; start nothing.")] = (
+        False
+    ),
+) -> int:
+    """Run a study: adapt, select, report; rows to Parquet, the best model to safetensors."""
+    from distmerge.methods import HYPERS
+    from distmerge.spec import load_study
+
+    path, overrides = _study_arguments(arguments or [])
+    study = load_study(path, overrides, HYPERS)
+    if plan:
+        from distmerge.sweep import plan_lines
+
+        for line in plan_lines(study):
+            heading = bool(line) and not line.startswith(" ")
+            style = "bold" if heading else None
+            OUT.print(line, style=style, highlight=False, soft_wrap=True)
+        return 0
+    from distmerge.sweep import run_sweep
+
+    result = run_sweep(study, OUT)
+    _print_board(result.leaderboard, study.study)
+    OUT.print(f"results  {result.place}", highlight=False, soft_wrap=True)
+    if result.best is not None:
+        OUT.print(f"best     {result.best.method}, run {result.best.run_id}", highlight=False)
+        OUT.print(f"         {result.best.tower}", highlight=False, soft_wrap=True)
+    if result.failed:
+        ERR.print(f"{result.failed} runs failed; their rows have status=error and the message")
+    return 1 if result.failed else 0
+
+
+def leaderboard(
+    root: Annotated[str, typer.Argument(help="Folder or URL of a results dataset.")],
+    study: Annotated[str | None, typer.Option(help="Which study, if there are several.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Print the leaderboard of a study again."""
+    from distmerge.methods import HYPERS
+    from distmerge.report import leaderboard as table_of
+    from distmerge.report import leaderboard_json
+    from distmerge.results import RunStore
+
+    store = RunStore(root, HYPERS)
+    names = store.studies()
+    if not names:
+        raise ResultsError(f"{root}: no results here; a sweep makes them")
+    if study is not None and study not in names:
+        raise ConfigError(f"{root}: no study {study!r}; there are: {', '.join(names)}")
+    if study is None and len(names) != 1:
+        raise ConfigError(
+            f"{root}: holds {len(names)} studies ({', '.join(names)}); choose one with --study"
+        )
+    name = study or names[0]
+    table = table_of(store.records(name), name)
+    if as_json:
+        OUT.print_json(leaderboard_json(table))
+    else:
+        _print_board(table, name)
+
+
+def _study_arguments(arguments: Sequence[str]) -> tuple[Path, list[str]]:
+    paths = [argument for argument in arguments if "=" not in argument]
+    if len(paths) > 1:
+        raise ConfigError(f"expected one study file, got {len(paths)}: {', '.join(paths)}")
+    overrides = [argument for argument in arguments if "=" in argument]
+    return (Path(paths[0]) if paths else QUICKSTART), overrides
+
+
+def _print_board(table: object, study: str) -> None:
+    import pandas as pd
+
+    from distmerge.report import render_leaderboard
+
+    assert isinstance(table, pd.DataFrame)
+    OUT.print(render_leaderboard(table, study=study))
