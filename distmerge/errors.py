@@ -43,6 +43,10 @@ class ResultsError(DistmergeError, RuntimeError):
     """A results dataset is missing or unreadable."""
 
 
+class UnavailableError(ResultsError):
+    """A storage does not answer; later it may."""
+
+
 def problem_list(title: str, problems: Sequence[str]) -> str:
     """Give one message that lists all ``problems`` of one kind under ``title``."""
     lines = "\n".join(f"  - {problem}" for problem in problems)

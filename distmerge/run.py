@@ -2,8 +2,7 @@
 
 import resource
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -12,6 +11,7 @@ import torch
 
 from distmerge import __version__
 from distmerge.coordinator import (
+    Checkpoint,
     Digests,
     Material,
     Progress,
@@ -49,21 +49,32 @@ class Session:
 
 
 def run(
-    session: Session, config: RunConfig, observe: Callable[[Progress], None]
+    session: Session,
+    config: RunConfig,
+    observe: Callable[[Progress], None],
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[Model, RunRecord]:
     """Merge, adapt and evaluate: everything that one run is.
 
+    A run that goes on from a checkpoint gives the same numbers; its time includes the earlier
+    attempts'.
+
     Raises:
+        CheckpointError: the state in ``checkpoint`` is not one of this run.
         DivergenceError: an optimisation diverged.
+        ResultsError: the state cannot be saved.
     """
+    checkpoint = checkpoint or Checkpoint.none()
     if session.vectors.base.is_cuda:
         torch.cuda.reset_peak_memory_stats()
-    started_at, start = datetime.now(UTC), time.perf_counter()
-    material = session.material
-    merging = run_stages(config, material, session.vectors, session.models, observe)
-    model = merging.model
-    metrics = _model_metrics(session, model)
-    wall_s, on_gpu = time.perf_counter() - start, session.vectors.base.is_cuda
+    started_at = datetime.now(UTC)
+    with checkpoint:
+        merging = run_stages(
+            config, session.material, session.vectors, session.models, observe, checkpoint
+        )
+        model = merging.model
+        metrics = _model_metrics(session, model)
+    wall_s, on_gpu = checkpoint.wall_s, session.vectors.base.is_cuda
     record = replace(
         named_record(session, config),
         step=merging.steps,
@@ -76,15 +87,18 @@ def run(
     return model, record
 
 
-def references(session: Session) -> tuple[RunRecord, ...]:
+def references(session: Session, done: Collection[str] = ()) -> tuple[RunRecord, ...]:
     """Give what every comparison needs beside merged models, from facts alone.
 
     Base and individual models; and where a method has crossed facts, what routing is up against.
+    Those whose run id is in ``done`` are left out.
     """
-    seed = session.study.seed
+    measures, seed = _measures(session), session.study.seed
+    named = [named_record(session, reference_config(name, seed)) for name in measures]
     return tuple(
-        replace(named_record(session, reference_config(name, seed)), metrics=metrics)
-        for name, metrics in _reference_metrics(session)
+        replace(record, metrics=measures[record.stages]())
+        for record in named
+        if record.run_id not in done
     )
 
 
@@ -119,13 +133,17 @@ def _model_metrics(session: Session, model: Model) -> tuple[Metric, ...]:
     return routed_exam_metrics(exam, partial(model_answers, material, model), heads)
 
 
-def _reference_metrics(session: Session) -> Iterator[tuple[str, tuple[Metric, ...]]]:
+def _measures(session: Session) -> dict[str, Callable[[], tuple[Metric, ...]]]:
+    """Give how every reference of the session is measured."""
     exam, models = _exam(session), session.models
-    yield PRETRAINED, exam_metrics(exam, lambda t, role: models.facts(PRETRAINED, t, role).logits)
-    yield INDIVIDUAL, exam_metrics(exam, lambda t, role: models.facts(t, t, role).logits)
+    found: dict[str, Callable[[], tuple[Metric, ...]]] = {
+        PRETRAINED: lambda: exam_metrics(exam, lambda t, r: models.facts(PRETRAINED, t, r).logits),
+        INDIVIDUAL: lambda: exam_metrics(exam, lambda t, r: models.facts(t, t, r).logits),
+    }
     if session.digests.crossed("report"):
-        yield ONE_EXPERT, one_expert_metrics(models, exam.labels)
-        yield NEAREST_CENTROID, nearest_centroid_metrics(models, exam.labels)
+        found[ONE_EXPERT] = lambda: one_expert_metrics(models, exam.labels)
+        found[NEAREST_CENTROID] = lambda: nearest_centroid_metrics(models, exam.labels)
+    return found
 
 
 def _exam(session: Session) -> Exam:

@@ -1,6 +1,8 @@
 """Fixtures that every test may use; the environment is set before anything reads it."""
 
 import os
+import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,3 +65,30 @@ def ray_local() -> Iterator[None]:
     )
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """One SeaweedFS on loopback for the session, started by the first test that needs it.
+
+    From then on this process may write it.
+    """
+    from tests.storage.clients import signed_in
+    from tests.storage.server import WRITER, serving
+
+    with (
+        tempfile.TemporaryDirectory(prefix="distmerge-s3-") as folder,
+        serving(Path(folder)) as endpoint,
+        signed_in(WRITER, endpoint),
+    ):
+        yield endpoint
+
+
+@pytest.fixture
+def bucket(s3_endpoint: str) -> str:
+    """A new bucket's URL."""
+    from tests.storage.clients import client
+
+    name = f"test-{uuid.uuid4().hex}"
+    client().mkdir(name)
+    return f"s3://{name}"

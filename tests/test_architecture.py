@@ -24,7 +24,7 @@ SECOND_DOORS = {
     "distmerge.methods.restore",
     "distmerge.models.foreign",
 }
-LIGHT = ("errors", "spec", "methods", "results", "report")
+LIGHT = ("errors", "spec", "methods", "results", "report", "static")
 
 
 def place(path: Path) -> str:

@@ -1,8 +1,23 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from distmerge.files import whole_file
+from distmerge.files import locked, whole_file
+
+_HOLDER = """
+import sys, time
+from pathlib import Path
+from distmerge.files import locked
+with locked(Path(sys.argv[1]), wait_s=10.0):
+    print("held", flush=True)
+    time.sleep(30)
+"""
 
 
 def test_a_file_appears_at_the_end_in_place_of_an_older_one(tmp_path: Path) -> None:
@@ -28,3 +43,33 @@ def _stop_half_way(path: Path) -> None:
     with whole_file(path) as unfinished:
         unfinished.write_text("half")
         raise OSError("no space")
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[int]:
+    """Another process that holds the lock ``lock``; its id."""
+    command = [sys.executable, "-c", _HOLDER, str(tmp_path / "lock")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        yield process.pid
+        process.kill()
+
+
+@pytest.mark.usefixtures("holder")
+def test_a_lock_is_waited_for_but_not_for_ever(tmp_path: Path) -> None:
+    start = time.monotonic()
+    with locked(tmp_path / "lock", wait_s=0.3):
+        assert 0.3 <= time.monotonic() - start < 5
+
+
+def test_a_lock_goes_with_a_killed_process(holder: int, tmp_path: Path) -> None:
+    os.kill(holder, signal.SIGKILL)
+    start = time.monotonic()
+    with locked(tmp_path / "lock", wait_s=20.0):
+        assert time.monotonic() - start < 5
+
+
+def test_where_there_are_no_locks_nobody_waits() -> None:
+    with locked(Path("/dev/null"), wait_s=0.2):
+        pass

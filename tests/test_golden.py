@@ -23,7 +23,9 @@ def test_the_columns_of_the_results_table() -> None:
     compare("columns.txt", "".join(f"{k}: {v}\n" for k, v in columns(HYPERS).items()))
 
 
-@pytest.mark.parametrize("command", ["", "sweep", "leaderboard", "methods", "zoo", "import"])
+@pytest.mark.parametrize(
+    "command", ["", "sweep", "leaderboard", "methods", "zoo", "import", "merge", "results"]
+)
 def test_the_help_of_a_command(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

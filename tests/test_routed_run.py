@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from distmerge.evaluation import MEAN
-from distmerge.report import REFERENCES
-from distmerge.results import RunRecord
+from distmerge.results import REFERENCES, RunRecord
 from distmerge.run import Session, references, run
 from distmerge.spec import ModelFiles, Value
 from distmerge.sweep import run_sweep

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
 from distmerge.models import Head, StateDict, Tower, address_seed, save_head, save_state
-from distmerge.spec import ModelFiles, Preprocess, TaskFiles, TowerConfig
-from distmerge.tasks import ROLES, preprocessed
+from distmerge.spec import ModelFiles, OpenClipTower, Preprocess, TaskFiles, TowerConfig
+from distmerge.tasks import ROLES, model_input
 
 TASK_NAMES = ("alpha", "beta", "gamma", "delta", "epsilon")
 NUM_IMAGES = {"adapt": 40, "select": 16, "report": 24}
@@ -27,20 +27,28 @@ TOWER = TowerConfig(
 _STEPS, _LR = 40, 0.005  # base 0.26, merged 0.6, individual 1.0 accuracy
 
 
-def build_world(folder: Path, *, num_tasks: int = 3, seed: int = 0) -> ModelFiles:
+def build_world(
+    folder: Path,
+    *,
+    num_tasks: int = 3,
+    seed: int = 0,
+    config: TowerConfig | OpenClipTower = TOWER,
+    base: StateDict | None = None,
+    lr: float = _LR,
+) -> ModelFiles:
     """Write a world of ``num_tasks`` tasks with 3, 4, 5, ... classes; give its files."""
-    tower = Tower(TOWER)
-    base = random_weights(tower, seed)
+    tower = Tower(config)
+    base = base or random_weights(tower, seed)
     folder.mkdir(parents=True, exist_ok=True)
     files = ModelFiles(
         tower=folder / "tower.json",
         base=folder / "base.safetensors",
         tasks=tuple(_files(folder, name) for name in TASK_NAMES[:num_tasks]),
     )
-    files.tower.write_text(TOWER.model_dump_json())
+    files.tower.write_text(config.model_dump_json())
     save_state(files.base, base)
     for index, task in enumerate(files.tasks):
-        _write_task(task, tower, base, num_classes=3 + index, seed=seed)
+        _write_task(task, tower, base, num_classes=3 + index, seed=seed, lr=lr)
     return files
 
 
@@ -54,7 +62,8 @@ def random_weights(tower: Tower, seed: int) -> StateDict:
 
 
 def _is_scale(name: str, tensor: Tensor) -> bool:
-    return ".weight" in name and tensor.ndim == 1  # the only vectors named weight
+    # The only vectors named weight, and the variances of batch norms.
+    return (".weight" in name and tensor.ndim == 1) or name.endswith("running_var")
 
 
 def arrays_of(task: TaskFiles) -> Path:
@@ -73,10 +82,11 @@ def _files(folder: Path, name: str) -> TaskFiles:
 
 
 def _write_task(
-    files: TaskFiles, tower: Tower, base: StateDict, *, num_classes: int, seed: int
+    files: TaskFiles, tower: Tower, base: StateDict, *, num_classes: int, seed: int, lr: float
 ) -> None:
-    head = _head(num_classes, address_seed(seed, files.name, "head"))
-    save_head(files.head, head)
+    width = tower.config.output_dim
+    head = _head(num_classes, width, address_seed(seed, files.name, "head"))
+    save_head(files.head_file, head)
     folder = arrays_of(files)
     folder.mkdir()
     names = [f"{files.name} {number}" for number in range(num_classes)]
@@ -88,17 +98,16 @@ def _write_task(
         pixels = _pixels(templates[labels], generator)
         np.save(folder / f"{role}.images.npy", pixels)
         if role == "adapt":
-            tuned = _fine_tuned(tower, base, head, pixels, labels)
+            tuned = _fine_tuned(tower, base, head, pixels, labels, lr)
             save_state(files.checkpoint, tuned)
         else:
             np.save(folder / f"{role}.labels.npy", labels)
 
 
-def _head(num_classes: int, seed: int) -> Head:
+def _head(num_classes: int, width: int, seed: int) -> Head:
     generator = torch.Generator().manual_seed(seed)
-    prototypes = torch.randn(num_classes, TOWER.output_dim, generator=generator)
-    weight = 10 * normalize(prototypes, dim=-1)
-    return Head(weight, torch.zeros(num_classes), torch.zeros(TOWER.output_dim))
+    weight = 10 * normalize(torch.randn(num_classes, width, generator=generator), dim=-1)
+    return Head(weight, torch.zeros(num_classes), torch.zeros(width))
 
 
 def _pixels(
@@ -115,10 +124,11 @@ def _fine_tuned(
     head: Head,
     pixels: UInt8[np.ndarray, "image 16 16 3"],
     labels: Int64[np.ndarray, " image"],
+    lr: float,
 ) -> StateDict:
     weights = {name: tensor.clone().requires_grad_() for name, tensor in base.items()}
-    optimizer = torch.optim.Adam(weights.values(), lr=_LR)
-    images = preprocessed(pixels, TOWER.preprocess)
+    optimizer = torch.optim.Adam(weights.values(), lr=lr)
+    images = model_input(pixels, tower.config.preprocess)
     for _ in range(_STEPS):
         optimizer.zero_grad()
         loss = cross_entropy(head(tower.features(weights, images)), torch.from_numpy(labels))

@@ -4,7 +4,8 @@ import textwrap
 from collections.abc import Iterable, Mapping
 
 from distmerge.artefact.description import MODEL, Description
-from distmerge.spec import TowerConfig
+from distmerge.artefact.plain import code_block, plain_use
+from distmerge.spec import TextTower
 
 _WIDTH = 100
 # Nobody but the user knows the licence: it follows from the base, the checkpoints and the data.
@@ -23,11 +24,22 @@ _CLOSED = (
     "not measured, or only as the column unseen says."
 )
 _PICTURES = (
-    "Pictures are decoded as a study decodes image files: upright, in RGB without alpha, the "
-    "shorter side resized, the centre cut out. Images that a study takes as npy arrays are resized "
-    "to a square without a cut, by the tower's preprocessing."
+    "Pictures are decoded as a study decodes image files: upright, in RGB without alpha, "
+    "{resized}. Images that a study takes as npy arrays are resized to a square without a cut, by "
+    "the tower's preprocessing."
 )
-_LIMITS = ("One run with one seed: another seed gives other numbers.", _CLOSED, _PICTURES)
+_RESIZED = {
+    "shortest": "the shorter side resized, the centre cut out",
+    "squash": "resized to a square without a cut",
+}
+_LIMITS = ("One run with one seed: another seed gives other numbers.",)
+_TEXTS = (
+    (
+        "Every text is given one of a task's classes, whatever it says; texts of other tasks were "
+        "not measured, or only as the column unseen says."
+    ),
+    "Texts are cut to {length} tokens; what comes after them is not read.",
+)
 _ROUTED_LIMITS = (
     "All task vectors are held in memory, and a forward pass costs more than one tower's.",
 )
@@ -40,13 +52,14 @@ def model_card(description: Description, sizes: Mapping[str, int]) -> str:
         description: the model.
         sizes: bytes of the folder's other files, by name.
     """
+    kind = "text encoder" if isinstance(description.tower, TextTower) else "image tower"
     parts = (
         _FRONT_MATTER,
-        f"# {len(description.tasks)} tasks in one image tower: {description.method}\n",
+        f"# {len(description.tasks)} tasks in one {kind}: {description.method}\n",
         f"{_origin(description)}\n",
         f"## Accuracy\n\n{_accuracies(description)}\n\n{_protocol(description)}\n",
         f"## Use\n\nIn this folder, with distmerge installed:\n\n{_usage(description)}\n",
-        f"{_plain_text(description)}\n\n{_plain(description.tower)}\n",
+        f"{_plain_text(description)}\n\n{plain_use(description.tower)}\n",
         f"## Files\n\n{_files(description, sizes)}\n",
         f"## How it was made\n\n{_made(description)}\n",
         f"## Limits\n\n{_limits(description)}\n",
@@ -86,83 +99,48 @@ def _protocol(description: Description) -> str:
         "Percent of the report images. L1 to L3: the same images corrupted, L3 worst; individual: "
         "each task's own fine-tuned model, on clean images."
     )
+    if isinstance(description.tower, TextTower):
+        text = "Percent of the report texts. individual: each task's own fine-tuned model."
     if description.routed:
         text += (
             " task withheld: the task is right only if the router names it; the other columns use "
             "the right task's head."
         )
-    return textwrap.fill(f"{text} {_PROTOCOLS.get(description.protocol, '')}", _WIDTH)
+    protocol = _PROTOCOLS.get(description.protocol, "")
+    if isinstance(description.tower, TextTower):
+        protocol = protocol.replace("images", "texts")
+    return textwrap.fill(f"{text} {protocol}", _WIDTH)
 
 
 def _usage(description: Description) -> str:
     task = description.tasks[0]
+    sample = "a text" if isinstance(description.tower, TextTower) else "photo.png"
     lines = [
         "import distmerge",
         "",
         'model = distmerge.load(".")',
         "print(model.tasks)",
-        f'for answer in model.predict(["photo.png"], task="{task}"):',
+        f'for answer in model.predict(["{sample}"], task="{task}"):',
         "    print(answer.label, answer.probability)",
     ]
     if description.routed:
         lines += [
-            'for answer in model.predict(["photo.png"]):  # the model finds the task',
+            f'for answer in model.predict(["{sample}"]):  # the model finds the task',
             "    print(answer.task, answer.weight, answer.label, answer.probability)",
         ]
     lines += [
-        f'logits = model.logits(["photo.png"], task="{task}")',
-        'features = model.features(["photo.png"])',
+        f'logits = model.logits(["{sample}"], task="{task}")',
+        f'features = model.features(["{sample}"])',
     ]
-    command = "distmerge predict . photo.png" + ("" if description.routed else f" --task {task}")
-    return f"{_code(lines)}\n\nor `{command}`.\n"
+    argument = f"'{sample}'" if " " in sample else sample
+    command = f"distmerge predict . {argument}" + ("" if description.routed else f" --task {task}")
+    return f"{code_block(lines)}\n\nor `{command}`.\n"
 
 
 def _plain_text(description: Description) -> str:
     what = "the base, to which the router adds" if description.routed else "the merged tower"
-    return f"With open_clip alone, `{MODEL}` is {what}; heads and other parts are not in it:"
-
-
-def _plain(tower: TowerConfig) -> str:
-    activation = "QuickGELU" if tower.quick_gelu else "torch.nn.GELU"
-    imported = "LayerNorm, QuickGELU" if tower.quick_gelu else "LayerNorm"
-    settings = {
-        name: getattr(tower, name)
-        for name in (
-            "image_size",
-            "patch_size",
-            "width",
-            "layers",
-            "heads",
-            "mlp_ratio",
-            "ls_init_value",
-            "no_ln_pre",
-            "output_dim",
-        )
-    }
-    mean, std = tower.preprocess.mean, tower.preprocess.std
-    lines = [
-        "from functools import partial",
-        "",
-        "import torch",
-        "from open_clip import image_transform",
-        f"from open_clip.transformer import {imported}, VisionTransformer",
-        "from PIL import Image",
-        "from safetensors.torch import load_file",
-        "",
-        "visual = VisionTransformer(",
-        *(f"    {name}={value!r}," for name, value in settings.items()),
-        '    pool_type="tok",',
-        f"    act_layer={activation},",
-        f"    norm_layer=partial(LayerNorm, eps={tower.norm_eps!r}),",
-        ")",
-        *([] if tower.projection else ['visual.register_parameter("proj", None)']),
-        f'visual.load_state_dict(load_file("{MODEL}"))',
-        "visual.eval()",
-        f"transform = image_transform({tower.image_size}, is_train=False, mean={mean}, std={std})",
-        "with torch.no_grad():",
-        '    features = visual(transform(Image.open("photo.png"))[None])',
-    ]
-    return _code(lines)
+    library = "transformers" if isinstance(description.tower, TextTower) else "open_clip"
+    return f"With {library} alone, `{MODEL}` is {what}; heads and other parts are not in it:"
 
 
 def _files(description: Description, sizes: Mapping[str, int]) -> str:
@@ -189,7 +167,12 @@ def _made(description: Description) -> str:
 
 
 def _limits(description: Description) -> str:
-    limits = _LIMITS + (_ROUTED_LIMITS if description.routed else ())
+    tower = description.tower
+    if isinstance(tower, TextTower):
+        samples = (_TEXTS[0], _TEXTS[1].format(length=tower.preprocess.length))
+    else:
+        samples = (_CLOSED, _PICTURES.format(resized=_RESIZED[tower.preprocess.resize]))
+    limits = _LIMITS + samples + (_ROUTED_LIMITS if description.routed else ())
     lines = (textwrap.fill(f"- {limit}", _WIDTH, subsequent_indent="  ") for limit in limits)
     return "\n".join(lines)
 
@@ -198,7 +181,3 @@ def _table(titles: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     head = list(titles)
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _code(lines: Iterable[str]) -> str:
-    return "\n".join(["```python", *lines, "```"])

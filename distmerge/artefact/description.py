@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from distmerge.errors import CheckpointError, problem_list
-from distmerge.spec import Frozen, TowerConfig, Value
+from distmerge.spec import AnyTower, Frozen, Value
 
 RECIPE = "recipe.json"
 CARD = "README.md"
@@ -44,14 +44,14 @@ class Description(Frozen):
     """The merged tasks, in order."""
     classes: dict[str, tuple[str, ...]]
     """Class names per task, in the order of the head's rows."""
-    tower: TowerConfig
-    """The image tower and its input."""
+    tower: AnyTower
+    """The tower and its input."""
     routed: bool
-    """Whether every image gets a merge of its own."""
+    """Whether every sample gets a merge of its own."""
     files: dict[str, str]
     """What the folder's files hold, by name."""
     accuracy: dict[str, dict[str, float]]
-    """Accuracy on report images: by column (clean, a level, ...), then by task."""
+    """Accuracy on report samples: by column (clean, a level, ...), then by task."""
     base_digest: str
     """SHA-256 of the pretrained tower's file, 16 digits."""
     checkpoint_digests: dict[str, str]
@@ -59,7 +59,7 @@ class Description(Frozen):
     head_digests: dict[str, str]
     """The same of every task's head."""
     data_digest: str
-    """Identifies all images and labels of the study."""
+    """Identifies all samples and labels of the study."""
     package_version: str
     """Version of distmerge that ran."""
     git_commit: str | None

@@ -23,6 +23,7 @@ from distmerge.errors import CheckpointError, problem_list
 from distmerge.methods.contract import MergedModel, Model
 from distmerge.methods.restore import restored_model, with_parts
 from distmerge.models import Head, Tower, load_head, load_metadata, load_state
+from distmerge.tasks import Decoding
 from distmerge.taskvectors import TaskVectors, task_vectors
 
 
@@ -35,6 +36,7 @@ def load(folder: str | Path, device: str = "cpu") -> LoadedModel:
 
     Raises:
         CheckpointError: it is no such folder, or lists what is missing in it or does not fit.
+        DataError: its tokenizer cannot be read.
     """
     place, target = Path(folder), torch.device(device)
     description = load_description(place)
@@ -45,7 +47,8 @@ def load(folder: str | Path, device: str = "cpu") -> LoadedModel:
     base = MergedModel.pretrained(
         tower.to(target), weights.to(target), _heads(place, description, target)
     )
-    return LoadedModel(description, _whole(base, place, description))
+    rows = Decoding(description.tower.preprocess, Path(), place).rows()
+    return LoadedModel(description, _whole(base, place, description), rows)
 
 
 def _whole(base: MergedModel, place: Path, description: Description) -> Model:

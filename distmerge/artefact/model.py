@@ -1,23 +1,26 @@
-"""A merged model that answers about pictures."""
+"""A merged model that answers about pictures, or about texts."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from distmerge.artefact.description import Description
-from distmerge.artefact.pictures import Pictures, Unreadable, listed, tower_input
+from distmerge.artefact.pictures import Picture, Pictures, Unreadable, listed, tower_input
+from distmerge.artefact.texts import text_input
 from distmerge.errors import ConfigError, DataError, problem_list
 from distmerge.methods.contract import MergedModel, Model, Routed
+from distmerge.spec import Preprocess
+from distmerge.tasks import ModelInput, Rows
 
-_BATCH = 32  # pictures that are held at once
+_BATCH = 32  # pictures or texts that are held at once
 
 
 class Prediction(NamedTuple):
-    """What a model sees in one picture."""
+    """What a model sees in one picture, or reads in one text."""
 
     task: str
     """Whose classes were asked for; where none were, the task that the picture was routed to."""
@@ -30,7 +33,7 @@ class Prediction(NamedTuple):
 
 
 class _Batch(NamedTuple):
-    """Some pictures; those that cannot be read have no row."""
+    """Some samples; those that cannot be read have no row."""
 
     rows: Tensor
     unreadable: tuple[Unreadable | None, ...]
@@ -40,11 +43,14 @@ class _Batch(NamedTuple):
 class LoadedModel:
     """One model for all its tasks.
 
-    Pictures are PIL images, paths, or uint8 arrays (height, width, 3); one of them or several.
+    Pictures are PIL images, paths, or uint8 arrays (height, width, 3); one of them or several. A
+    model of texts takes strings in their place.
     """
 
     description: Description
     model: Model
+    rows: Rows
+    """How samples become the tower's input."""
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -55,6 +61,11 @@ class LoadedModel:
     def classes(self) -> Mapping[str, tuple[str, ...]]:
         """Class names per task, in the order of the logits."""
         return self.description.classes
+
+    @property
+    def reads(self) -> Literal["pictures", "texts"]:
+        """What the model is asked about."""
+        return "pictures" if self.rows.kind == "images" else "texts"
 
     def features(self, images: Pictures) -> Float[Tensor, "image feature"]:
         """Give the tower's features, not normalised, before any task's own layers.
@@ -106,7 +117,7 @@ class LoadedModel:
         if task is not None and task not in self.tasks:
             raise ConfigError(f"no such task: {task!r}; {known}")
 
-    def _features(self, rows: Float[Tensor, "image 3 size size"]) -> Float[Tensor, "image feature"]:
+    def _features(self, rows: ModelInput) -> Float[Tensor, "sample feature"]:
         if isinstance(self.model, Routed):
             return self.model.answers(rows).features
         assert isinstance(self.model, MergedModel)
@@ -114,9 +125,7 @@ class LoadedModel:
         with torch.inference_mode():
             return self.model.tower.features(named, rows.to(self.model.weights.device))
 
-    def _predictions(
-        self, rows: Float[Tensor, "image 3 size size"], task: str | None
-    ) -> list[Prediction]:
+    def _predictions(self, rows: ModelInput, task: str | None) -> list[Prediction]:
         if task is not None:
             return self._named(self.model.logits(rows, task), task)
         assert isinstance(self.model, Routed)
@@ -143,7 +152,7 @@ class LoadedModel:
         """
         pictures = listed(images)
         if not pictures:
-            raise DataError("no pictures were given; expected one or more")
+            raise DataError(f"no {self.reads} were given; expected one or more")
         batches = list(self._batches(images))
         reasons = [reason for batch in batches for reason in batch.unreadable]
         problems = [
@@ -152,17 +161,23 @@ class LoadedModel:
             if reason is not None
         ]
         if problems:
-            title = f"{len(problems)} of {len(pictures)} pictures cannot be read"
+            title = f"{len(problems)} of {len(pictures)} {self.reads} cannot be read"
             raise DataError(problem_list(title, problems))
         return [batch.rows for batch in batches]
 
     def _batches(self, images: Pictures) -> Iterator[_Batch]:
-        pictures, preprocess = listed(images), self.description.tower.preprocess
+        pictures = listed(images)
         for start in range(0, len(pictures), _BATCH):
-            read = [tower_input(p, preprocess) for p in pictures[start : start + _BATCH]]
+            read = [self._input(p) for p in pictures[start : start + _BATCH]]
             rows = [row for row in read if isinstance(row, Tensor)]
             unreadable = tuple(r if isinstance(r, Unreadable) else None for r in read)
             yield _Batch(torch.stack(rows) if rows else torch.empty(0), unreadable)
+
+    def _input(self, sample: Picture) -> Tensor | Unreadable:
+        preprocess = self.description.tower.preprocess
+        if isinstance(preprocess, Preprocess):
+            return tower_input(sample, preprocess)
+        return text_input(sample, self.rows, preprocess)
 
 
 def _name(picture: object, number: int) -> str:

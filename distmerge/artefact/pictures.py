@@ -34,7 +34,7 @@ def listed(pictures: Pictures) -> list[Picture]:
 def tower_input(picture: Picture, preprocess: Preprocess) -> Tensor | Unreadable:
     """Give a picture as a tower reads it, or why it cannot be read."""
     try:
-        pixels = decoded(_content(picture), preprocess.size)
+        pixels = decoded(_content(picture), preprocess)
     except UNDECODABLE as error:
         return Unreadable(str(error) or type(error).__name__)
     return preprocessed(pixels[None], preprocess)[0]

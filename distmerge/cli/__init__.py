@@ -1,5 +1,7 @@
 """Takes a command line; gives its exit code: 0 done, 1 some failed, 2 wrong input, 130 stopped.
 
+A sweep that SIGTERM stopped gives 143.
+
 Nothing heavy is imported before it is needed: ``--help`` and errors in a study answer at once.
 """
 
@@ -7,11 +9,9 @@ from collections.abc import Sequence
 
 import typer
 
-from distmerge.cli import catalogue, models, studies
-from distmerge.cli.consoles import ERR
+from distmerge.cli import catalogue, cluster, models, results, studies
+from distmerge.cli.consoles import ERR, STOPPED, TERMINATED
 from distmerge.errors import DistmergeError
-
-STOPPED = 130  # what typer makes of Ctrl-C
 
 app = typer.Typer(
     help="Merge fine-tuned CLIP image towers into one multi-task model.",
@@ -22,10 +22,13 @@ app = typer.Typer(
 app.command()(studies.sweep)
 app.command()(studies.leaderboard)
 app.command("import")(models.import_)
+app.command()(models.merge)
 app.command()(models.export)
 app.command()(models.predict)
 app.command()(catalogue.methods)
 app.add_typer(catalogue.zoo_app, name="zoo")
+app.add_typer(results.results_app, name="results")
+app.add_typer(cluster.cluster_app, name="cluster")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,6 +44,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         show()
         return 2
-    if code == STOPPED:
+    if code in {STOPPED, TERMINATED}:
         ERR.print("stopped; run the same command again to go on")
     return code if isinstance(code, int) else 0

@@ -1,4 +1,4 @@
-"""Commands about models: convert a checkpoint, export a run's model, predict with it."""
+"""Commands about models: convert a checkpoint, merge some, export a run's model, predict."""
 
 import json
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from distmerge.cli.consoles import ERR, OUT, Json
+from distmerge.errors import DataError
 
 if TYPE_CHECKING:
     from distmerge.artefact import Prediction
@@ -20,7 +21,9 @@ def import_(
     name: Annotated[str | None, typer.Option(help="Of the files (default: the source's).")] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="The open_clip model, if the source does not tell: ViT-B-32-quickgelu."),
+        typer.Option(
+            help="open_clip's NAME or NAME:TAG, if the source does not tell: RN50:openai."
+        ),
     ] = None,
     base: Annotated[
         Path | None, typer.Option(help="The imported tower that an adapter was trained on.")
@@ -33,6 +36,34 @@ def import_(
     for path in done.files:
         OUT.print(str(path), highlight=False, soft_wrap=True)
     OUT.print(done.summary, highlight=False, soft_wrap=True)
+
+
+def merge(
+    checkpoints: Annotated[
+        list[Path], typer.Argument(help="Safetensors files of the fine-tuned models.")
+    ],
+    base: Annotated[Path, typer.Option(help="The pretrained model they come from.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
+    method: Annotated[
+        str, typer.Option(help="One that needs no data: weight_averaging, task_arithmetic, ties.")
+    ] = "task_arithmetic",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="Such as ties.density=0.2; `distmerge methods ties` lists them."
+        ),
+    ] = None,
+    dtype: Annotated[
+        Literal["float32", "bfloat16", "float16", "base"],
+        typer.Option(help="Of the merged tensors; base: as the base has them."),
+    ] = "float32",
+) -> None:
+    """Merge files of any architecture, without data, in little memory."""
+    from distmerge.static import merge_files, static_recipe
+
+    merge_files(base, checkpoints, output, static_recipe(method, settings or []), dtype)
+    size = f"{output.stat().st_size / 1e6:10,.2f} MB"
+    OUT.print(f"{size}  {output}", highlight=False, soft_wrap=True)
 
 
 def export(
@@ -58,33 +89,50 @@ def export(
 
 def predict(
     folder: Annotated[Path, typer.Argument(help="A model's folder, as export writes it.")],
-    images: Annotated[list[str], typer.Argument(help="Image files.")],
+    samples: Annotated[
+        list[str],
+        typer.Argument(help="Image files; for a model of texts: texts, or @FILE of one a line."),
+    ],
     task: Annotated[
         str | None, typer.Option(help="Whose classes; a routed model finds out by itself.")
     ] = None,
     device: Annotated[str, typer.Option(help="Such as cpu or cuda:0.")] = "cpu",
     as_json: Json = False,
 ) -> int:
-    """Print what a model sees in images."""
+    """Print what a model sees in images, or reads in texts."""
     from distmerge.artefact import Unreadable, load
 
-    found = list(zip(images, load(folder, device).try_predict(images, task), strict=True))
+    model = load(folder, device)
+    kind = "image" if model.reads == "pictures" else "text"
+    asked = samples if kind == "image" else [text for one in samples for text in _texts(one)]
+    found = list(zip(asked, model.try_predict(asked, task), strict=True))
     bad = [(name, answer) for name, answer in found if isinstance(answer, Unreadable)]
     if as_json:
-        OUT.print_json(json.dumps([{"image": k, **v._asdict()} for k, v in found]))
+        OUT.print_json(json.dumps([{kind: k, **v._asdict()} for k, v in found]))
     else:
         answers = [(k, v) for k, v in found if not isinstance(v, Unreadable)]
-        OUT.print(_predictions(answers, routed=task is None))
+        OUT.print(_predictions(answers, kind, routed=task is None))
     for name, answer in bad:
         ERR.print(f"{name}: {answer.reason}", highlight=False, soft_wrap=True)
     if bad:
-        ERR.print(f"{len(bad)} of {len(found)} images cannot be read", highlight=False)
+        ERR.print(f"{len(bad)} of {len(found)} {kind}s cannot be read", highlight=False)
     return 1 if bad else 0
 
 
-def _predictions(found: "Sequence[tuple[str, Prediction]]", *, routed: bool) -> Table:
+def _texts(argument: str) -> list[str]:
+    """Give a text as it is, or the lines of @FILE."""
+    if not argument.startswith("@"):
+        return [argument]
+    try:
+        lines = Path(argument[1:]).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{argument[1:]}: cannot read the texts ({error})") from error
+    return [line for line in lines if line.strip()]
+
+
+def _predictions(found: "Sequence[tuple[str, Prediction]]", kind: str, *, routed: bool) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for title in ("image", "class", "probability", *(("task", "weight") if routed else ())):
+    for title in (kind, "class", "probability", *(("task", "weight") if routed else ())):
         table.add_column(title)
     for name, answer in found:
         row = [name, answer.label, f"{answer.probability:.3f}"]

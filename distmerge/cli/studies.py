@@ -1,12 +1,13 @@
 """Commands about studies: run one, show its leaderboard."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from distmerge.cli.consoles import ERR, OUT, Json
+from distmerge.cli.consoles import ERR, OUT, TERMINATED, Json
 from distmerge.errors import ConfigError, ResultsError
 
 QUICKSTART = Path(__file__).parents[2] / "jobs" / "quickstart.yaml"
@@ -20,6 +21,13 @@ def sweep(
     plan: Annotated[bool, typer.Option("--plan", help="Show what would run; start nothing.")] = (
         False
     ),
+    fork: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Run as study NAME; take over the study's finished runs that are the same.",
+        ),
+    ] = None,
 ) -> int:
     """Run a study: adapt, select, report; rows to Parquet, the best model to safetensors."""
     from distmerge.methods import HYPERS
@@ -27,6 +35,10 @@ def sweep(
 
     path, overrides = _study_arguments(arguments or [])
     study = load_study(path, overrides, HYPERS)
+    parent = None
+    if fork is not None:
+        parent = study.study
+        study = load_study(path, [*overrides, f"study={json.dumps(fork)}"], HYPERS)
     if plan:
         from distmerge.sweep import plan_lines
 
@@ -35,9 +47,12 @@ def sweep(
             style = "bold" if heading else None
             OUT.print(line, style=style, highlight=False, soft_wrap=True)
         return 0
-    from distmerge.sweep import run_sweep
+    from distmerge.sweep import Terminated, run_sweep
 
-    result = run_sweep(study, OUT)
+    try:
+        result = run_sweep(study, OUT, parent)
+    except Terminated:
+        return TERMINATED
     _print_board(result.leaderboard, study.study)
     OUT.print(f"results  {result.place}", highlight=False, soft_wrap=True)
     if result.best is not None:
@@ -55,9 +70,9 @@ def leaderboard(
 ) -> None:
     """Print the leaderboard of a study again."""
     from distmerge.methods import HYPERS
-    from distmerge.report import leaderboard as table_of
     from distmerge.report import leaderboard_json
     from distmerge.results import RunStore
+    from distmerge.results import leaderboard as table_of
 
     store = RunStore(root, HYPERS)
     names = store.studies()

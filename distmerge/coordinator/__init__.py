@@ -1,5 +1,6 @@
 """Takes a run's stages and the port to the individual models; gives the optimised merged model."""
 
+from distmerge.coordinator.checkpoint import Checkpoint
 from distmerge.coordinator.features import (
     BlockFacts,
     FeatureBlock,
@@ -22,7 +23,13 @@ from distmerge.coordinator.recipe import (
     vector_bytes,
 )
 from distmerge.coordinator.record import blank_record
-from distmerge.coordinator.stages import Merging, model_answers, model_logits, run_stages
+from distmerge.coordinator.stages import (
+    IMAGES_DRAWN,
+    Merging,
+    model_answers,
+    model_logits,
+    run_stages,
+)
 from distmerge.coordinator.worker import (
     MergePoint,
     TaskWorker,
@@ -35,16 +42,19 @@ from distmerge.coordinator.world import (
     Material,
     Source,
     checked_device,
+    found_source,
     load_material,
     load_vectors,
-    mapped_vectors,
     placed,
     source_digests,
     tower_digest,
+    with_head_files,
 )
 
 __all__ = [
+    "IMAGES_DRAWN",
     "BlockFacts",
+    "Checkpoint",
     "Digests",
     "FeatureBlock",
     "FeatureKey",
@@ -64,12 +74,12 @@ __all__ = [
     "drawn_teachers",
     "facts_of",
     "feature_keys",
+    "found_source",
     "head_bytes",
     "is_routed",
     "load_material",
     "load_vectors",
     "local_features",
-    "mapped_vectors",
     "merged_bytes",
     "model_answers",
     "model_logits",
@@ -83,4 +93,5 @@ __all__ = [
     "source_digests",
     "tower_digest",
     "vector_bytes",
+    "with_head_files",
 ]

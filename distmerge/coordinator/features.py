@@ -1,8 +1,9 @@
 """Facts about fixed models: streamed in blocks, addressed by content, kept on disk."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from distmerge.errors import DataError
 from distmerge.files import whole_file
 from distmerge.methods.contract import PRETRAINED, Facts
+from distmerge.results import Folder, patiently
 from distmerge.spec import digest
 from distmerge.tasks import Role
 
@@ -22,10 +24,10 @@ from distmerge.tasks import Role
 class FeatureBlock(NamedTuple):
     """What a fixed model says about consecutive images; NumPy, so that processes can map it."""
 
-    layers: Float32[np.ndarray, "image layer width"]
-    features: Float32[np.ndarray, "image feature"]
-    logits: Float32[np.ndarray, "image class"]
-    confidence: Float32[np.ndarray, " image"]
+    layers: Float32[np.ndarray, "sample layer width"]
+    features: Float32[np.ndarray, "sample feature"]
+    logits: Float32[np.ndarray, "sample class"]
+    confidence: Float32[np.ndarray, " sample"]
 
 
 class FeatureKey(NamedTuple):
@@ -49,22 +51,22 @@ class BlockFacts:
     blocks: Sequence[FeatureBlock]
 
     @cached_property
-    def features(self) -> Float[Tensor, "image feature"]:
+    def features(self) -> Float[Tensor, "sample feature"]:
         """Final features, not normalised."""
         return torch.from_numpy(np.concatenate([block.features for block in self.blocks]))
 
     @cached_property
-    def logits(self) -> Float[Tensor, "image class"]:
+    def logits(self) -> Float[Tensor, "sample class"]:
         """Logits of the task's head."""
         return torch.from_numpy(np.concatenate([block.logits for block in self.blocks]))
 
     @cached_property
-    def confidence(self) -> Float[Tensor, " image"]:
+    def confidence(self) -> Float[Tensor, " sample"]:
         """Largest softmax probability."""
         return torch.from_numpy(np.concatenate([block.confidence for block in self.blocks]))
 
     @property
-    def layers(self) -> Float[Tensor, "image layer width"]:
+    def layers(self) -> Float[Tensor, "sample layer width"]:
         """Class token after every block; large, so it is joined anew each time."""
         return torch.from_numpy(np.concatenate([block.layers for block in self.blocks]))
 
@@ -101,46 +103,85 @@ def facts_of(bank: Mapping[FeatureKey, Facts], model: str, task: str, role: Role
 
 
 class FeatureStore:
-    """The disk tier: one safetensors file per key, whole or not at all."""
+    """The disk tier: one safetensors file per key, whole or not at all.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    Args:
+        root: folder on this machine's disk.
+        shared: a place that other machines share; what it holds is fetched when it is first
+            loaded, and what it lacks of what is saved or loaded is put there.
+    """
+
+    def __init__(self, root: Path, shared: Folder | None = None) -> None:
+        self.root, self.shared = root, shared
 
     def path(self, key: FeatureKey) -> Path:
         """Give where the facts of ``key`` lie, or would lie."""
         return self.root / f"{key.digest}.safetensors"
 
     def __contains__(self, key: FeatureKey) -> bool:
-        return self.path(key).exists()
+        return self.path(key).exists() or self.path(key).name in self._there
+
+    @cached_property
+    def _there(self) -> set[str]:
+        """Names in the shared place; it is listed once."""
+        listed = self.shared.files(self.shared.root) if self.shared else []
+        return {path.rpartition("/")[2] for path in listed}
 
     def save(self, key: FeatureKey, blocks: Sequence[FeatureBlock]) -> None:
         """Write the blocks of ``key`` as one.
 
         Raises:
             DataError: the folder cannot be written.
+            ResultsError: the shared place cannot be written.
         """
         joined = {
             field: np.concatenate([getattr(block, field) for block in blocks])
             for field in FeatureBlock._fields
         }
-        try:
-            with whole_file(self.path(key)) as unfinished:
-                safetensors.numpy.save_file(joined, unfinished)
-        except (OSError, safetensors.SafetensorError) as error:
-            raise DataError(
-                f"{self.root}: cannot write the cache ({error}); set DISTMERGE_CACHE to a folder "
-                "that can be written"
-            ) from error
+        with self._written(self.path(key)) as unfinished:
+            safetensors.numpy.save_file(joined, unfinished)
+        self._share(self.path(key))
 
     def load(self, key: FeatureKey) -> FeatureBlock:
         """Give all facts of ``key`` as one block.
 
         Raises:
             DataError: the file is damaged.
+            ResultsError: the shared place cannot be read or written.
         """
+        if self.path(key).exists():
+            self._share(self.path(key))
+        else:
+            self._fetch(self.path(key))
         try:
             return FeatureBlock(**safetensors.numpy.load_file(self.path(key)))
         except (safetensors.SafetensorError, TypeError) as error:
+            too = f", and its copy in {self.shared.root}," if self.shared else ""
             raise DataError(
-                f"{self.path(key)}: damaged ({error}); delete it and run again"
+                f"{self.path(key)}: damaged ({error}); delete it{too} and run again"
+            ) from error
+
+    def _share(self, path: Path) -> None:
+        if self.shared is None or path.name in self._there:
+            return
+        place = f"{self.shared.root}/{path.name}"
+        patiently(partial(self.shared.write, place, path.read_bytes()))
+        self._there.add(path.name)
+
+    def _fetch(self, path: Path) -> None:
+        if self.shared is None:
+            return
+        content = self.shared.read(f"{self.shared.root}/{path.name}")
+        with self._written(path) as unfinished:
+            unfinished.write_bytes(content)
+
+    @contextmanager
+    def _written(self, path: Path) -> Iterator[Path]:
+        try:
+            with whole_file(path) as unfinished:
+                yield unfinished
+        except (OSError, safetensors.SafetensorError) as error:
+            raise DataError(
+                f"{self.root}: cannot write the cache ({error}); set DISTMERGE_CACHE to a folder "
+                "that can be written"
             ) from error

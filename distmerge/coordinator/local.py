@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import count
+
+import torch
 
 from distmerge.coordinator.features import BlockFacts, FeatureKey, FeatureStore, facts_of
-from distmerge.coordinator.worker import TaskWorker, drawn_teachers, point_gradient
+from distmerge.coordinator.worker import drawn_teachers, fact_blocks, pinned, point_gradient
 from distmerge.coordinator.world import Material, Source
 from distmerge.methods.contract import Draw, Facts, Gradient, Point
 from distmerge.methods.losses import BatchLoss
@@ -31,17 +34,26 @@ class LocalModels:
 
 def local_features(
     source: Source,
+    material: Material,
     keys: tuple[FeatureKey, ...],
     store: FeatureStore,
     *,
     block: int,
     report: Callable[[str], None],
 ) -> dict[FeatureKey, Facts]:
-    """Give the facts of all ``keys``; what the store lacks is computed here and kept there."""
-    missing = list({key.digest: key for key in keys if key not in store}.values())
-    worker = TaskWorker(source, sorted({key.model for key in missing})) if missing else None
-    for i, key in enumerate(missing):
-        assert worker is not None
-        report(f"features {i + 1}/{len(missing)}: {key.model} on {key.role} images of {key.task}")
-        store.save(key, list(worker.blocks(key, block)))
+    """Give the facts of all ``keys``; what the store lacks is computed here and kept there.
+
+    One model is in memory at a time.
+    """
+    missing = {key.digest: key for key in keys if key not in store}.values()
+    number = count(1)
+    for model in dict.fromkeys(key.model for key in missing):
+        weights = pinned(source, model, torch.device("cpu"))
+        for key in (key for key in missing if key.model == model):
+            report(
+                f"features {next(number)}/{len(missing)}: {model} on {key.role} images of "
+                f"{key.task}"
+            )
+            store.save(key, list(fact_blocks(material, weights, key, block)))
+        del weights  # before the next model is read
     return {key: BlockFacts((store.load(key),)) for key in keys}

@@ -29,7 +29,7 @@ Healths: TypeAlias = Mapping[str, Health]  # by task
 
 
 def health(
-    logits: Float[Tensor, "image class"], individual: Float[Tensor, "image class"]
+    logits: Float[Tensor, "sample class"], individual: Float[Tensor, "sample class"]
 ) -> Health:
     """Give what predictions look like beside the individual model's."""
     found, own = logits.argmax(dim=1), individual.argmax(dim=1)
@@ -43,7 +43,7 @@ def health(
     )
 
 
-def marginal_entropy(logits: Float[Tensor, "image class"]) -> float:
+def marginal_entropy(logits: Float[Tensor, "sample class"]) -> float:
     """Give the entropy of the mean of ``softmax(logits)`` over images, over ``ln class``.
 
     It is in [0, 1], and 0 where there is only one class.

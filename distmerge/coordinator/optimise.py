@@ -1,13 +1,14 @@
 """Solve a method's problems: Adam, a guard against divergence, an early stop, the best step."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from distmerge.errors import DivergenceError
+from distmerge.coordinator.checkpoint import Checkpoint, Part, Solved, State, misfit
+from distmerge.errors import CheckpointError, DivergenceError
 from distmerge.methods.contract import Problem
 
 
@@ -18,18 +19,17 @@ class Progress(NamedTuple):
     step: int
     steps: int
     loss: float
+    score: float | None = None
+    """What the check after this step gave; None where none was due."""
+    check: Callable[[], float] = lambda: math.nan
+    """Takes that score now, due or not; it changes no number."""
+    before: int = 0
+    """Steps of the run's earlier problems."""
 
 
-class Solved(NamedTuple):
-    """How an optimisation went."""
-
-    steps: int
-    """Steps that were done."""
-    kept: int
-    """After how many of them the parameters are as they were left."""
-
-
-def optimise(problem: Problem, observe: Callable[[Progress], None]) -> Solved:
+def optimise(
+    problem: Problem, observe: Callable[[Progress], None], checkpoint: Checkpoint | None = None
+) -> Solved:
     """Minimise ``problem`` in place.
 
     Adam with betas (0.9, 0.999), eps 1e-8 and no weight decay. With ``keep="best"`` or
@@ -38,21 +38,126 @@ def optimise(problem: Problem, observe: Callable[[Progress], None]) -> Solved:
     taken after the last step as well, and the parameters with the highest one are put back; of
     equal scores the later wins.
 
+    What ``checkpoint`` knows of the problem is not done again, and changes no number.
+
     Raises:
+        CheckpointError: the state in ``checkpoint`` is not one of this problem.
         DivergenceError: a loss or a parameter is not finite.
+        ResultsError: the state cannot be saved.
     """
-    optimizer = torch.optim.Adam(_groups(problem))
-    checks, step = _Checks(problem), 0
-    while step < problem.steps and not checks.stop(step):
-        optimizer.zero_grad()
-        loss = problem.backward(step)
-        optimizer.step()
+    checkpoint = checkpoint or Checkpoint.none()
+    stored = checkpoint.stored(problem.name)
+    if stored and stored.solved:
+        _put(problem.parameters, stored.state, "parameter")
+        checkpoint.solve(stored)
+        return stored.solved
+    work = _Optimisation(problem, stored.state if stored else None)
+    checkpoint.follow(work.part)
+    while not work.ended():
+        loss = work.advance()
+        score = work.checked()
+        checkpoint.stepped()
+        observe(Progress(problem.name, work.step, problem.steps, loss, score, problem.score))
+    solved = work.finish()
+    left = _named("parameter", _clones(problem.parameters))  # a later problem may go on with them
+    checkpoint.solve(Part(problem.name, left, solved))
+    return solved
+
+
+class _Optimisation:
+    """A problem in progress: all that a step leaves to the next."""
+
+    def __init__(self, problem: Problem, state: State | None) -> None:
+        self._problem = problem
+        self._adam = torch.optim.Adam(_groups(problem))
+        self._checks, self.step = _Checks(problem), 0
+        if state:
+            self._restore(state)
+        self._memory, self._whole = _clones(problem.memory), True
+
+    def ended(self) -> bool:
+        """Whether no step follows; a check that is due comes first."""
+        last = self.step >= self._problem.steps
+        return self._checks.stop(self.step, last=last) or last
+
+    def checked(self) -> float | None:
+        """Give what the check after the last step gives, None if none is due."""
+        self.ended()
+        seen = self._checks.seen
+        return seen.score if seen.step == self.step else None
+
+    def advance(self) -> float:
+        """Do a step; give the loss that it began with."""
+        problem = self._problem
+        self._adam.zero_grad()
+        loss = problem.backward(self.step)
+        self._whole = False
+        self._adam.step()
         with torch.no_grad():
             problem.project()
-        _refuse_divergence(problem, step, loss)
-        step += 1
-        observe(Progress(problem.name, step, problem.steps, loss))
-    return Solved(step, checks.finish(step))
+        _refuse_divergence(problem, self.step, loss)
+        self.step, self._memory = self.step + 1, _clones(problem.memory)
+        self._whole = True
+        return loss
+
+    def finish(self) -> Solved:
+        """Leave the parameters as they are to be kept."""
+        return Solved(self.step, self._checks.finish(self.step))
+
+    def part(self) -> Part | None:
+        """Give all that a step leaves to the next; None while one is half done."""
+        if not self._whole:
+            return None
+        adam = {
+            f"adam.{number}.{name}": value
+            for number, values in self._adam.state_dict()["state"].items()
+            for name, value in values.items()
+        }
+        state = {
+            "step": torch.tensor(self.step),
+            **_named("parameter", self._problem.parameters),
+            **_named("memory", self._memory),
+            **adam,
+            **self._checks.state(),
+        }
+        return Part(self._problem.name, state, None)
+
+    def _restore(self, state: State) -> None:
+        self.step = int(state["step"])
+        _put(self._problem.parameters, state, "parameter")
+        _put(self._problem.memory, state, "memory")
+        self._checks.restore(state)
+        adam: dict[int, dict[str, Tensor]] = {}
+        for key, value in state.items():
+            if key.startswith("adam."):
+                _, number, name = key.split(".")
+                adam.setdefault(int(number), {})[name] = value
+        groups = self._adam.state_dict()["param_groups"]
+        self._adam.load_state_dict({"state": adam, "param_groups": groups})
+
+
+def _named(kind: str, tensors: Sequence[Tensor]) -> dict[str, Tensor]:
+    return {f"{kind}.{number}": tensor for number, tensor in enumerate(tensors)}
+
+
+def _clones(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    return tuple(tensor.detach().clone() for tensor in tensors)
+
+
+def _put(tensors: Sequence[Tensor], state: State, kind: str) -> None:
+    """Give tensors the values of a state.
+
+    Raises:
+        CheckpointError: the state has none for them.
+    """
+    for name, tensor in _named(kind, tensors).items():
+        value = state.get(name)
+        if value is None or (value.shape, value.dtype) != (tensor.shape, tensor.dtype):
+            got = "nothing" if value is None else f"{value.dtype} {tuple(value.shape)}"
+            expected = f"{tensor.dtype} {tuple(tensor.shape)}"
+            raise CheckpointError(misfit(f"{name}: got {got}, expected {expected}"))
+        with torch.no_grad():
+            tensor.copy_(value)
 
 
 def _groups(problem: Problem) -> list[dict[str, Any]]:
@@ -74,38 +179,66 @@ def _refuse_divergence(problem: Problem, step: int, loss: float) -> None:
         )
 
 
+class _Seen(NamedTuple):
+    """What the checks have seen so far."""
+
+    step: int = -1
+    """Of the last check."""
+    score: float = math.nan
+    """Of the last check."""
+    without_rise: int = 0
+    best: float = -math.inf
+    kept: int = -1
+    """The step with the highest score."""
+    parameters: tuple[Tensor, ...] = ()
+    """Those of that step."""
+
+
 class _Checks:
     """Takes the score, and remembers the parameters with the highest one."""
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
-        self._best = float("-inf")
-        self._parameters: tuple[Tensor, ...] = ()
-        self._kept = self._checked = -1
-        self._without_rise = 0
+        self.seen = _Seen()
 
-    def stop(self, step: int) -> bool:
+    def stop(self, step: int, *, last: bool) -> bool:
         """Check if a check is due; give whether the score has not risen for too many."""
         checks = self._problem.checks
-        if step % checks.check_every or (checks.keep == "last" and not checks.patience):
-            return False
-        self._check(step)
-        return 0 < checks.patience <= self._without_rise
+        best = checks.keep == "best"
+        due = best if last else step % checks.check_every == 0 and (best or checks.patience > 0)
+        if due and self.seen.step != step:
+            self._check(step)
+        return 0 < checks.patience <= self.seen.without_rise
 
     def _check(self, step: int) -> None:
-        score, self._checked = self._problem.score(), step
-        self._without_rise = 0 if score > self._best else self._without_rise + 1
-        if score >= self._best:
-            self._best, self._kept = score, step
-            self._parameters = tuple(p.detach().clone() for p in self._problem.parameters)
+        score, seen = float(self._problem.score()), self.seen
+        without_rise = 0 if score > seen.best else seen.without_rise + 1
+        if score >= seen.best:
+            found = _Seen(step, score, without_rise, score, step, _clones(self._problem.parameters))
+        else:
+            found = seen._replace(step=step, score=score, without_rise=without_rise)
+        self.seen = found  # at once, so that an interruption finds all of it or nothing
 
     def finish(self, step: int) -> int:
         """Put the best parameters back if they are wanted; give the step that they are of."""
         if self._problem.checks.keep == "last":
             return step
-        if self._checked != step:
-            self._check(step)
-        with torch.no_grad():
-            for parameter, value in zip(self._problem.parameters, self._parameters, strict=True):
-                parameter.copy_(value)
-        return self._kept
+        _put(self._problem.parameters, _named("best", self.seen.parameters), "best")
+        return self.seen.kept
+
+    def state(self) -> dict[str, Tensor]:
+        """Give what was seen."""
+        seen = self.seen
+        return {
+            "checks.steps": torch.tensor([seen.step, seen.without_rise, seen.kept]),
+            "checks.scores": torch.tensor([seen.score, seen.best], dtype=torch.float64),
+            **_named("best", seen.parameters),
+        }
+
+    def restore(self, state: State) -> None:
+        """Take what an earlier attempt has seen."""
+        step, without_rise, kept = state["checks.steps"].tolist()
+        score, best = state["checks.scores"].tolist()
+        parameters = _clones(self._problem.parameters) if kept >= 0 else ()
+        _put(parameters, state, "best")
+        self.seen = _Seen(step, score, without_rise, best, kept, parameters)

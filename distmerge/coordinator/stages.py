@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from distmerge.coordinator.checkpoint import Checkpoint
 from distmerge.coordinator.monitor import Healths, health, health_metrics, mean_agreement
 from distmerge.coordinator.optimise import Progress, optimise
 from distmerge.coordinator.world import Material
@@ -22,12 +23,13 @@ from distmerge.methods.contract import (
     Scope,
     implementation,
 )
-from distmerge.results import Metric
+from distmerge.results import ADAPT, MEAN, Metric
 from distmerge.spec import RunConfig
-from distmerge.tasks import Images, Role
+from distmerge.tasks import ModelInput, Role, Samples
 from distmerge.taskvectors import TaskVectors
 
 _BATCH = 128  # images per forward without gradients
+IMAGES_DRAWN = "images_drawn"  # metric: adapt images that the optimiser of a run drew
 
 
 class Merging(NamedTuple):
@@ -45,12 +47,17 @@ def run_stages(
     vectors: TaskVectors,
     models: IndividualModels,
     observe: Callable[[Progress], None],
+    checkpoint: Checkpoint | None = None,
 ) -> Merging:
     """Give the model that the stages of ``config`` lead to, from the pretrained one.
 
+    Problems that ``checkpoint`` knows to be solved are not solved again, in whichever stage.
+
     Raises:
+        CheckpointError: the state in ``checkpoint`` is not one of this run.
         ConfigError: a stage follows a routed model, which is not one merge to build on.
         DivergenceError: an optimisation diverged.
+        ResultsError: the state cannot be saved.
     """
     base = MergedModel.pretrained(material.tower, vectors, material.heads)
     model: Model = base
@@ -63,7 +70,7 @@ def run_stages(
     )
     look = partial(_look, material, models, num_images=_check_images(config))
     start: Healths = {}
-    steps = kept = 0
+    steps = kept = images = 0
     for stage in config.stages:
         if not isinstance(model, MergedModel):
             raise ConfigError(
@@ -74,19 +81,21 @@ def run_stages(
         if plan.problems and not start:
             start = look(plan.result())
         for problem in plan.problems:
-            solved = optimise(problem, observe)
+            solved = optimise(problem, partial(_onward, observe, steps), checkpoint)
             steps += solved.steps
             kept += solved.kept
+            images += solved.steps * problem.images
         model = plan.result()
     if not start:
         return Merging(model, steps, ())
     averaging = _averaged(base, scope)
-    return Merging(model, steps, health_metrics(start, look(model), look(averaging), kept))
+    seen = health_metrics(start, look(model), look(averaging), kept)
+    return Merging(model, steps, (*seen, Metric(ADAPT, MEAN, IMAGES_DRAWN, float(images))))
 
 
 def model_features(
-    material: Material, model: MergedModel, images: Images, task: str
-) -> Float[Tensor, "image feature"]:
+    material: Material, model: MergedModel, images: Samples, task: str
+) -> Float[Tensor, "sample feature"]:
     """Give the tower's features of all images for a task, before any correction."""
     batches = _batches(material, images)
     return torch.cat([model.tower_features(batch, task) for batch in batches])
@@ -94,29 +103,33 @@ def model_features(
 
 def model_logits(
     material: Material, model: Model, task: str, role: Role
-) -> Float[Tensor, "image class"]:
+) -> Float[Tensor, "sample class"]:
     """Give the model's logits on all images of a role of a task, on the CPU."""
-    batches = _batches(material, material.task(task).images(role))
+    batches = _batches(material, material.task(task).samples(role))
     return torch.cat([model.logits(batch, task).cpu() for batch in batches])
 
 
 def model_answers(material: Material, model: Routed, task: str, role: Role) -> Answers:
     """Give a routed model's answers on all images of a role of a task, on the CPU."""
-    batches = _batches(material, material.task(task).images(role))
+    batches = _batches(material, material.task(task).samples(role))
     parts = zip(*(model.answers(batch) for batch in batches), strict=True)
     return Answers(*(torch.cat(part).cpu() for part in parts))
 
 
 def _batches(
-    material: Material, images: Images, num_images: int | None = None
-) -> Iterator[Float[Tensor, "batch 3 size size"]]:
+    material: Material, images: Samples, num_images: int | None = None
+) -> Iterator[ModelInput]:
     return images.batches(_BATCH, material.config.preprocess, first=num_images)
 
 
 def _adapt_features(
     material: Material, model: MergedModel, task: str
-) -> Float[Tensor, "image feature"]:
+) -> Float[Tensor, "sample feature"]:
     return model_features(material, model, material.task(task).adapt, task)
+
+
+def _onward(observe: Callable[[Progress], None], before: int, progress: Progress) -> None:
+    observe(progress._replace(before=before))
 
 
 def _check_images(config: RunConfig) -> int:

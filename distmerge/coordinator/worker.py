@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64, Int64
+from jaxtyping import Float32, Float64, Int64, Shaped
 from torch import Tensor
 
 from distmerge.coordinator.features import FeatureBlock, FeatureKey
@@ -15,12 +15,10 @@ from distmerge.coordinator.world import (
     Source,
     checked_device,
     load_material,
-    mapped_vectors,
     placed,
 )
 from distmerge.errors import DivergenceError
 from distmerge.methods.contract import (
-    PRETRAINED,
     Draw,
     Facts,
     Gradient,
@@ -31,8 +29,16 @@ from distmerge.methods.contract import (
 )
 from distmerge.methods.losses import BatchLoss, Teacher
 from distmerge.models import load_state
-from distmerge.tasks import Task, batch_indices
-from distmerge.taskvectors import Selection, TaskVectors, contract, merge, selected
+from distmerge.tasks import ModelInput, Task, batch_indices
+from distmerge.taskvectors import (
+    BankArrays,
+    Selection,
+    TaskVectors,
+    contract,
+    mapped_vectors,
+    merge,
+    selected,
+)
 
 
 class WorkerInfo(NamedTuple):
@@ -65,7 +71,7 @@ class TaskWorker:
         *,
         device: str = "cpu",
         base: Float32[np.ndarray, " parameter"] | None = None,
-        vectors: Float32[np.ndarray, "task parameter"] | None = None,
+        vectors: Shaped[np.ndarray, "task parameter"] | None = None,
     ) -> None:
         """Load and pin.
 
@@ -74,7 +80,7 @@ class TaskWorker:
             models: names of tasks, or ``PRETRAINED``.
             device: such as ``cpu`` or ``cuda:0``.
             base: the flat base; with ``vectors`` it lets the worker compute gradients.
-            vectors: the flat task vectors.
+            vectors: the flat task vectors; bfloat16 as its bits.
 
         Raises:
             CapacityError: the device is not there.
@@ -83,17 +89,12 @@ class TaskWorker:
         """
         self.device = checked_device(device)
         self.material = placed(load_material(source), self.device)
-        paths = {task.name: task.checkpoint for task in source.files.tasks}
-        paths[PRETRAINED] = source.files.base
-        self._weights: dict[str, Mapping[str, Tensor]] = {
-            model: {k: v.float().to(self.device) for k, v in load_state(paths[model]).items()}
-            for model in models
-        }
+        self._weights = {model: pinned(source, model, self.device) for model in models}
         self._vectors: TaskVectors | None = None
         self._selected: TaskVectors | None = None
         if base is not None and vectors is not None:
             names = tuple(task.name for task in source.seen)
-            bank = mapped_vectors(names, self.material.tower, base, vectors)
+            bank = mapped_vectors(names, self.material.tower.shapes, BankArrays(base, vectors))
             self._vectors = bank.to(self.device)
 
     def info(self) -> WorkerInfo:
@@ -127,22 +128,37 @@ class TaskWorker:
         return self._selected
 
     def blocks(self, key: FeatureKey, block: int) -> Iterator[FeatureBlock]:
-        """Stream what a pinned model says about a role's images, ``block`` images at a time.
+        """Stream ``fact_blocks`` of a pinned model."""
+        yield from fact_blocks(self.material, self._weights[key.model], key, block)
 
-        The logits are those of the images' task's head, whichever model gives the features.
-        """
-        images = self.material.task(key.task).images(key.role)
-        head = self.material.heads[key.task]
-        for pixels in images.batches(block, self.material.config.preprocess):
-            with torch.inference_mode():
-                encoding = self.material.tower.encode(
-                    self._weights[key.model], pixels.to(self.device)
-                )
-                logits = head(encoding.features)
-                confidence = logits.softmax(dim=-1).amax(dim=-1)
-            layers = encoding.layers[:, :0] if key.crossed else encoding.layers
-            tensors = (layers, encoding.features, logits, confidence)
-            yield FeatureBlock(*(tensor.cpu().numpy() for tensor in tensors))
+
+def fact_blocks(
+    material: Material, weights: Mapping[str, Tensor], key: FeatureKey, block: int
+) -> Iterator[FeatureBlock]:
+    """Stream what a model says about a role's images, ``block`` images at a time.
+
+    The logits are those of the images' task's head, whichever model gives the features.
+    """
+    images = material.task(key.task).samples(key.role)
+    head = material.heads[key.task]
+    for pixels in images.batches(block, material.config.preprocess):
+        with torch.inference_mode():
+            encoding = material.tower.encode(weights, pixels.to(head.weight.device))
+            logits = head(encoding.features)
+            confidence = logits.softmax(dim=-1).amax(dim=-1)
+        layers = encoding.layers[:, :0] if key.crossed else encoding.layers
+        tensors = (layers, encoding.features, logits, confidence)
+        yield FeatureBlock(*(tensor.cpu().numpy() for tensor in tensors))
+
+
+def pinned(source: Source, model: str, device: torch.device) -> dict[str, Tensor]:
+    """Give a model's weights on ``device``.
+
+    Raises:
+        CheckpointError: its file is missing or is not safetensors.
+    """
+    state = load_state(source.checkpoints[model])
+    return {name: tensor.float().to(device) for name, tensor in state.items()}
 
 
 def point_gradient(
@@ -169,13 +185,16 @@ def point_gradient(
     Raises:
         DivergenceError: the loss is not finite.
     """
-    weights = merge(point.vectors, point.coefficients).requires_grad_()
+    layout, gradient = point.vectors.layout, torch.zeros_like(point.vectors.base)
+    weights = layout.unflatten(merge(point.vectors, point.coefficients))
+    for name, part in layout.unflatten(gradient).items():
+        weights[name].requires_grad_().grad = part  # backward adds to it, tensor by tensor
     total, own_gradients = 0.0, {}
     for name, teacher in teachers.items():
         own = {k: v.detach().requires_grad_() for k, v in point.own.get(name, {}).items()}
-        named = own_weights(point.vectors.layout.unflatten(weights), own)
-        images = _drawn(material, material.task(name), draw).to(weights.device)
-        logits = own_head(material.heads[name], own)(material.tower.features(named, images))
+        images = _drawn(material, material.task(name), draw).to(gradient.device)
+        features = material.tower.features(own_weights(weights, own), images)
+        logits = own_head(material.heads[name], own)(features)
         value = loss(logits, Teacher(*(part.to(logits.device) for part in teacher)))
         if not bool(torch.isfinite(value)):
             raise DivergenceError(f"step {draw.step}: the loss of task {name} is {value.item()}")
@@ -184,7 +203,6 @@ def point_gradient(
         (value * draw.batches).backward()
         total += value.item() * draw.batches
         own_gradients[name] = {k: v.grad for k, v in own.items() if v.grad is not None}
-    gradient = torch.zeros_like(weights) if weights.grad is None else weights.grad
     return Gradient(total, contract(point.vectors, gradient).cpu(), own_gradients)
 
 
@@ -209,6 +227,6 @@ def _indices(task: str, draw: Draw, available: int) -> Int64[np.ndarray, " batch
     return batch_indices(draw.seed, task, draw.step, size=draw.size, available=available)
 
 
-def _drawn(material: Material, task: Task, draw: Draw) -> Float[Tensor, "batch 3 size size"]:
+def _drawn(material: Material, task: Task, draw: Draw) -> ModelInput:
     indices = _indices(task.name, draw, len(task.adapt))
     return task.adapt.batch(indices, material.config.preprocess)

@@ -1,29 +1,36 @@
 """Everything that a study's files hold, loaded once per process."""
 
 import json
-import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from jaxtyping import Float32
 
 from distmerge.coordinator.features import FeatureKey, feature_keys
-from distmerge.errors import CapacityError, CheckpointError, problem_list
+from distmerge.errors import CapacityError, CheckpointError, DataError, problem_list
 from distmerge.methods.contract import PRETRAINED
-from distmerge.models import Head, Tower, checkpoint_files, file_digest, load_head
+from distmerge.models import (
+    Head,
+    Tower,
+    Wanted,
+    checkpoint_files,
+    file_digest,
+    load_head,
+    zero_shot_files,
+)
 from distmerge.spec import (
+    AnyTower,
+    BankType,
     ImageCounts,
     ModelFiles,
     TaskFiles,
-    TowerConfig,
+    ZeroShotHead,
     digest,
     load_tower_config,
 )
-from distmerge.tasks import Decoding, Level, Role, Task, load_tasks, with_levels
-from distmerge.taskvectors import Layout, TaskVectors, task_vectors
+from distmerge.tasks import Decoding, Found, Level, Role, Task, load_tasks, with_levels
+from distmerge.taskvectors import TaskVectors, task_vectors
 
 
 @dataclass(frozen=True)
@@ -37,12 +44,24 @@ class Source:
     levels: tuple[Level, ...] = ()
     corruption_seed: int = 0
     cache: Path = Path("images")
-    """Folder of decoded and of corrupted images."""
+    """Folder of decoded and of corrupted images; zero-shot heads lie in ``heads`` beside it."""
+    found: Mapping[str, Found] | None = None
+    """By task, what the driver found its data to be; other processes must find the same."""
+    heads: Mapping[str, Head] = field(default_factory=dict)
+    """Zero-shot heads by task; they travel, since their files lie in the driver's cache."""
+    bank: BankType = "float32"
+    """How task vectors are held."""
 
     @property
     def seen(self) -> tuple[TaskFiles, ...]:
         """The files of the tasks that are merged."""
         return tuple(task for task in self.files.tasks if task.name not in self.unseen)
+
+    @property
+    def checkpoints(self) -> dict[str, Path]:
+        """Every model's file, that of the base under ``PRETRAINED``."""
+        tuned = {task.name: task.checkpoint for task in self.files.tasks}
+        return {PRETRAINED: self.files.base, **tuned}
 
 
 @dataclass(frozen=True)
@@ -52,7 +71,7 @@ class Material:
     ``tasks`` are merged; ``unseen`` ones are reported on, and nothing else.
     """
 
-    config: TowerConfig
+    config: AnyTower
     tower: Tower
     tasks: tuple[Task, ...]
     heads: Mapping[str, Head]
@@ -73,6 +92,7 @@ class Digests:
     heads: Mapping[str, str]
     images: str
     keys: tuple[FeatureKey, ...]
+    bank: BankType = "float32"
 
     def crossed(self, role: Role) -> bool:
         """Whether every merged task's model looks at every merged task's images of a role."""
@@ -81,7 +101,8 @@ class Digests:
     def identity(self) -> list[object]:
         """Give what decides the numbers of a run, as JSON-like content; the tasks' order does."""
         checkpoints, heads = list(self.checkpoints.items()), list(self.heads.items())
-        return [self.tower, self.base, checkpoints, heads, self.images]
+        rounded = [] if self.bank == "float32" else [self.bank]
+        return [self.tower, self.base, checkpoints, heads, self.images, *rounded]
 
 
 def load_material(source: Source) -> Material:
@@ -96,13 +117,15 @@ def load_material(source: Source) -> Material:
         source.files.tasks,
         source.images,
         transductive=source.transductive,
-        decoding=Decoding(config.preprocess.size, source.cache),
+        decoding=Decoding(config.preprocess, source.cache, source.files.tower.parent),
+        found=source.found,
     )
+    source = with_head_files(source, tasks)
     heads, problems = {}, []
     for task, files in zip(tasks, source.files.tasks, strict=True):
         try:
-            heads[task.name] = load_head(
-                files.head, num_classes=len(task.classes), feature_dim=config.output_dim
+            heads[task.name] = source.heads.get(task.name) or load_head(
+                files.head_file, num_classes=len(task.classes), feature_dim=config.output_dim
             )
         except CheckpointError as error:
             problems.append(f"task {task.name}: {error}")
@@ -115,7 +138,62 @@ def load_material(source: Source) -> Material:
         if task.name not in source.unseen
     )
     unseen = tuple(task for task in tasks if task.name in source.unseen)
+    _refuse_other_data(source, (*seen, *unseen))
     return Material(config, Tower(config), seen, heads, unseen)
+
+
+def found_source(source: Source, material: Material) -> Source:
+    """Give the source for other processes: they need not check again what was checked here."""
+    tasks = (*material.tasks, *material.unseen)
+    return replace(source, found={task.name: task.found for task in tasks})
+
+
+def _refuse_other_data(source: Source, tasks: tuple[Task, ...]) -> None:
+    known = source.found or {}
+    problems = [
+        f"task {task.name}, {problem}"
+        for task in tasks
+        if task.name in known
+        for problem in known[task.name].problems(task.found.digests)
+    ]
+    if problems:
+        title = (
+            "this node's data are not the driver's; put the same files there, or all of them "
+            "where every node reads them"
+        )
+        raise DataError(problem_list(title, problems))
+
+
+def with_head_files(source: Source, tasks: tuple[Task, ...]) -> Source:
+    """Give the source with every zero-shot head, and as a file, made unless it is there.
+
+    Args:
+        source: where the files are.
+        tasks: all of them, which know their classes.
+
+    Raises:
+        CheckpointError: lists what does not fit, of all heads.
+    """
+    classes = {task.name: task.classes for task in tasks}
+    wanted = {
+        task.name: Wanted(task.head, classes[task.name])
+        for task in source.files.tasks
+        if isinstance(task.head, ZeroShotHead)
+    }
+    if not wanted:
+        return source
+    width = load_tower_config(source.files.tower).output_dim
+    made = zero_shot_files(wanted, feature_dim=width, cache=source.cache.with_name("heads"))
+    filed = tuple(
+        task.model_copy(update={"head": made.get(task.name, task.head)})
+        for task in source.files.tasks
+    )
+    heads = {
+        name: load_head(path, num_classes=len(classes[name]), feature_dim=width)
+        for name, path in made.items()
+    }
+    files = source.files.model_copy(update={"tasks": filed})
+    return replace(source, files=files, heads=heads)
 
 
 def load_vectors(source: Source, tower: Tower) -> TaskVectors:
@@ -125,25 +203,10 @@ def load_vectors(source: Source, tower: Tower) -> TaskVectors:
         CheckpointError: lists every file that cannot be read, or every tensor of every model that
             does not fit.
     """
-    paths = {task.name: task.checkpoint for task in source.files.tasks}
-    tuned = checkpoint_files({PRETRAINED: source.files.base, **paths})
+    tuned = checkpoint_files(source.checkpoints)
     base = tuned.pop(PRETRAINED)
     unseen = {name: tuned.pop(name) for name in source.unseen}  # they answer for themselves alone
-    return task_vectors(base, tuned, tower.shapes, unseen)
-
-
-def mapped_vectors(
-    tasks: tuple[str, ...],
-    tower: Tower,
-    base: Float32[np.ndarray, " parameter"],
-    vectors: Float32[np.ndarray, "task parameter"],
-) -> TaskVectors:
-    """Give the bank over arrays that another process owns, without a copy."""
-    with warnings.catch_warnings():
-        # The arrays are read-only, and so is the bank by contract.
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        tensors = torch.from_numpy(base), torch.from_numpy(vectors)
-    return TaskVectors(tasks, Layout.of(tower.shapes), *tensors)
+    return task_vectors(base, tuned, tower.shapes, unseen, dtype=getattr(torch, source.bank))
 
 
 def placed(material: Material, device: torch.device) -> Material:
@@ -167,7 +230,7 @@ def checked_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def tower_digest(tower: TowerConfig) -> str:
+def tower_digest(tower: AnyTower) -> str:
     """Give what identifies a tower's description."""
     return digest(json.loads(tower.model_dump_json()))
 
@@ -182,17 +245,18 @@ def source_digests(source: Source, material: Material, crossed: tuple[Role, ...]
 
     Raises:
         CheckpointError: a file is missing.
+        ConfigError: a zero-shot head is no file yet.
     """
     tower = tower_digest(material.config)
     base = file_digest(source.files.base)
     checkpoints = {task.name: file_digest(task.checkpoint) for task in source.files.tasks}
-    heads = {task.name: file_digest(task.head) for task in source.files.tasks}
+    heads = {task.name: file_digest(task.head_file) for task in source.files.tasks}
     images: dict[tuple[str, Role], str] = {
-        (task.name, role): task.images(role).digest
+        (task.name, role): task.samples(role).digest
         for task in material.tasks
         for role in task.roles
     }
-    images |= {(task.name, "report"): task.report.images.digest for task in material.unseen}
+    images |= {(task.name, "report"): task.report.samples.digest for task in material.unseen}
     seen = [task.name for task in material.tasks]
     others = {(task, role): seen for task in seen for role in crossed}
     keys = feature_keys(tower, {**checkpoints, PRETRAINED: base}, heads, images, others)
@@ -203,4 +267,4 @@ def source_digests(source: Source, material: Material, crossed: tuple[Role, ...]
         for role, split in (("select", task.select), ("report", task.report))
     }
     content = digest([named, labels])
-    return Digests(tower, base, checkpoints, heads, content, keys)
+    return Digests(tower, base, checkpoints, heads, content, keys, source.bank)

@@ -51,13 +51,13 @@ def nearest_centroid_metrics(models: IndividualModels, labels: Labels) -> tuple[
     return (*clean_metrics(logits, labels), *task_rows("clean", by_task))
 
 
-def _report(models: IndividualModels, model: str, task: str) -> Float[Tensor, "image class"]:
+def _report(models: IndividualModels, model: str, task: str) -> Float[Tensor, "sample class"]:
     return models.facts(model, task, "report").logits
 
 
 def _of_named(
-    logits: Sequence[Float[Tensor, "image class"]], named: Int64[Tensor, " image"]
-) -> Float[Tensor, "image class"]:
+    logits: Sequence[Float[Tensor, "sample class"]], named: Int64[Tensor, " sample"]
+) -> Float[Tensor, "sample class"]:
     return torch.stack(list(logits))[named, torch.arange(len(named))]
 
 

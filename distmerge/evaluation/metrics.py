@@ -7,7 +7,7 @@ from torch import Tensor
 from distmerge.errors import DataError, DivergenceError
 
 
-def accuracy(logits: Float[Tensor, "image class"], labels: Int[Tensor, " image"]) -> float:
+def accuracy(logits: Float[Tensor, "sample class"], labels: Int[Tensor, " sample"]) -> float:
     """Give the share of images whose largest logit is the label's, in ``[0, 1]``.
 
     Raises:
@@ -18,8 +18,8 @@ def accuracy(logits: Float[Tensor, "image class"], labels: Int[Tensor, " image"]
 
 
 def hits(
-    logits: Float[Tensor, "image class"], labels: Int[Tensor, " image"]
-) -> Bool[Tensor, " image"]:
+    logits: Float[Tensor, "sample class"], labels: Int[Tensor, " sample"]
+) -> Bool[Tensor, " sample"]:
     """Give which images' largest logit is the label's.
 
     Raises:
@@ -30,7 +30,7 @@ def hits(
 
 
 def agreement(
-    logits: Float[Tensor, "image class"], other_predictions: Int[Tensor, " image"]
+    logits: Float[Tensor, "sample class"], other_predictions: Int[Tensor, " sample"]
 ) -> float:
     """Give the share of images on which two models predict the same class, in ``[0, 1]``.
 
@@ -42,7 +42,7 @@ def agreement(
 
 
 def expected_calibration_error(
-    logits: Float[Tensor, "image class"], labels: Int[Tensor, " image"], *, bins: int = 15
+    logits: Float[Tensor, "sample class"], labels: Int[Tensor, " sample"], *, bins: int = 15
 ) -> float:
     """Give the calibration error where confidence is the largest softmax probability.
 
@@ -57,7 +57,7 @@ def expected_calibration_error(
 
 
 def calibration_error(
-    confidence: Float[Tensor, " image"], right: Bool[Tensor, " image"], *, bins: int = 15
+    confidence: Float[Tensor, " sample"], right: Bool[Tensor, " sample"], *, bins: int = 15
 ) -> float:
     """Give how far confidence is from accuracy, over bins of equal width, in ``[0, 1]``.
 
@@ -74,7 +74,7 @@ def calibration_error(
     return float(by_bin.abs().sum() / len(right))
 
 
-def _predictions(logits: Float[Tensor, "image class"]) -> Int[Tensor, " image"]:
+def _predictions(logits: Float[Tensor, "sample class"]) -> Int[Tensor, " sample"]:
     if not len(logits):
         raise DataError("no images to measure on, expected at least one")
     if bool(logits.isnan().any()):

@@ -11,18 +11,18 @@ from distmerge.errors import DivergenceError
 from distmerge.evaluation.metrics import accuracy, calibration_error
 
 
-def routing_accuracy(named: Int[Tensor, " image"], expert: int) -> float:
+def routing_accuracy(named: Int[Tensor, " sample"], expert: int) -> float:
     """Give the share of images for which the true task is named, in ``[0, 1]``."""
     return float((named == expert).double().mean())
 
 
-def routing_weight(routing: Float[Tensor, "image task"], expert: int) -> float:
+def routing_weight(routing: Float[Tensor, "sample task"], expert: int) -> float:
     """Give the mean weight of the true task."""
     return float(routing[:, expert].double().mean())
 
 
 def withheld_accuracy(
-    named: Int[Tensor, " image"], right: Bool[Tensor, " image"], expert: int
+    named: Int[Tensor, " sample"], right: Bool[Tensor, " sample"], expert: int
 ) -> float:
     """Give the share of images for which the true task is named, and its head gives their class.
 
@@ -32,7 +32,7 @@ def withheld_accuracy(
 
 
 def unified_accuracy(
-    logits: Sequence[Float[Tensor, "image _"]], labels: Int[Tensor, " image"], expert: int
+    logits: Sequence[Float[Tensor, "sample _"]], labels: Int[Tensor, " sample"], expert: int
 ) -> float:
     """Give the accuracy over the classes of all tasks side by side, one per (task, class) pair.
 
@@ -49,7 +49,7 @@ def unified_accuracy(
     return accuracy(torch.cat(list(logits), dim=1), labels + before)
 
 
-def uncertainty_ece(uncertainty: Float[Tensor, " image"], right: Bool[Tensor, " image"]) -> float:
+def uncertainty_ece(uncertainty: Float[Tensor, " sample"], right: Bool[Tensor, " sample"]) -> float:
     """Give how far ``1 - uncertainty`` is from accuracy, over 15 bins, in ``[0, 1]``.
 
     Raises:
@@ -58,7 +58,9 @@ def uncertainty_ece(uncertainty: Float[Tensor, " image"], right: Bool[Tensor, " 
     return calibration_error(1 - _numbers(uncertainty), right)
 
 
-def uncertainty_auroc(uncertainty: Float[Tensor, " image"], right: Bool[Tensor, " image"]) -> float:
+def uncertainty_auroc(
+    uncertainty: Float[Tensor, " sample"], right: Bool[Tensor, " sample"]
+) -> float:
     """Give the probability that a wrong answer is less certain than a right one, in ``[0, 1]``.
 
     A tie counts half. Without a wrong answer, or without a right one, there is nothing to tell
@@ -77,8 +79,8 @@ def uncertainty_auroc(uncertainty: Float[Tensor, " image"], right: Bool[Tensor, 
 
 
 def nearest_centroid(
-    features: Float[Tensor, "image feature"], tasks: Sequence[Float[Tensor, "_ feature"]]
-) -> Int[Tensor, " image"]:
+    features: Float[Tensor, "sample feature"], tasks: Sequence[Float[Tensor, "_ feature"]]
+) -> Int[Tensor, " sample"]:
     """Give the number of the task whose images are nearest: by their mean, all at length 1.
 
     Args:
@@ -89,7 +91,7 @@ def nearest_centroid(
     return torch.cdist(normalize(features, dim=1), centroids).argmin(dim=1)
 
 
-def _numbers(uncertainty: Float[Tensor, " image"]) -> Float[Tensor, " image"]:
+def _numbers(uncertainty: Float[Tensor, " sample"]) -> Float[Tensor, " sample"]:
     if bool(uncertainty.isnan().any()):
         bad = int(uncertainty.isnan().sum())
         raise DivergenceError(

@@ -140,7 +140,7 @@ def on_unseen(rows: Sequence[Metric]) -> tuple[Metric, ...]:
 
 
 def _routed(
-    answers: Answers, heads: Mapping[str, Head], labels: Int64[Tensor, " image"], expert: int
+    answers: Answers, heads: Mapping[str, Head], labels: Int64[Tensor, " sample"], expert: int
 ) -> dict[str, float]:
     logits = [head(answers.features) for head in heads.values()]
     named = answers.routing.argmax(dim=1)

@@ -12,7 +12,7 @@ from torch import Tensor
 from distmerge.methods.adaptation import Checked
 from distmerge.methods.losses import BatchLoss
 from distmerge.models import Head, Tower
-from distmerge.tasks import Images, Role
+from distmerge.tasks import ModelInput, Role, Samples
 from distmerge.taskvectors import TaskVectors, merge
 
 PRETRAINED = "pretrained"  # the name of the base wherever a model is named by its task
@@ -22,7 +22,9 @@ PRETRAINED = "pretrained"  # the name of the base wherever a model is named by i
 class Correction(Protocol):
     """A task's map from merged features to corrected ones."""
 
-    def __call__(self, features: Float[Tensor, "image feature"]) -> Float[Tensor, "image feature"]:
+    def __call__(
+        self, features: Float[Tensor, "sample feature"]
+    ) -> Float[Tensor, "sample feature"]:
         """Give the corrected features."""
         ...
 
@@ -40,9 +42,7 @@ class Model(Protocol):
         """What the model is merged from."""
         ...
 
-    def logits(
-        self, images: Float[Tensor, "image channel height width"], task: str
-    ) -> Float[Tensor, "image class"]:
+    def logits(self, inputs: ModelInput, task: str) -> Float[Tensor, "sample class"]:
         """Give the logits over the classes of ``task``."""
         ...
 
@@ -58,11 +58,11 @@ class Model(Protocol):
 class Answers(NamedTuple):
     """What a routed model says about images without knowing their task."""
 
-    features: Float[Tensor, "image feature"]
+    features: Float[Tensor, "sample feature"]
     """Final features under each image's own weights, not normalised."""
-    routing: Float[Tensor, "image task"]
+    routing: Float[Tensor, "sample task"]
     """How much of each task's vector an image gets; tasks as in ``vectors.tasks``."""
-    uncertainty: Float[Tensor, " image"]
+    uncertainty: Float[Tensor, " sample"]
     """How little evidence there is for any class, from 0 to 1."""
 
 
@@ -75,7 +75,7 @@ class Routed(Model, Protocol):
         """The tasks' heads; the logits are theirs, of the answered features."""
         ...
 
-    def answers(self, images: Float[Tensor, "image channel height width"]) -> Answers:
+    def answers(self, inputs: ModelInput) -> Answers:
         """Give all that is said about images, in one pass."""
         ...
 
@@ -117,33 +117,27 @@ class MergedModel:
         """Give the head of ``task``, with the task's own tensors in it."""
         return own_head(self.heads[task], self.own.get(task, {}))
 
-    def tower_features(
-        self, images: Float[Tensor, "image channel height width"], task: str
-    ) -> Float[Tensor, "image feature"]:
+    def tower_features(self, inputs: ModelInput, task: str) -> Float[Tensor, "sample feature"]:
         """Give the tower's features for ``task``, before any correction."""
         named = own_weights(self.vectors.layout.unflatten(self.weights), self.own.get(task, {}))
         with torch.inference_mode():
-            return self.tower.features(named, images.to(self.weights.device))
+            return self.tower.features(named, inputs.to(self.weights.device))
 
     def corrected(
-        self, features: Float[Tensor, "image feature"], task: str
-    ) -> Float[Tensor, "image feature"]:
+        self, features: Float[Tensor, "sample feature"], task: str
+    ) -> Float[Tensor, "sample feature"]:
         """Give the features that the head of ``task`` reads, from the tower's."""
         return self.corrections[task](features) if task in self.corrections else features
 
-    def features(
-        self, images: Float[Tensor, "image channel height width"], task: str
-    ) -> Float[Tensor, "image feature"]:
+    def features(self, inputs: ModelInput, task: str) -> Float[Tensor, "sample feature"]:
         """Give the features that the head of ``task`` reads."""
         with torch.inference_mode():
-            return self.corrected(self.tower_features(images, task), task)
+            return self.corrected(self.tower_features(inputs, task), task)
 
-    def logits(
-        self, images: Float[Tensor, "image channel height width"], task: str
-    ) -> Float[Tensor, "image class"]:
+    def logits(self, inputs: ModelInput, task: str) -> Float[Tensor, "sample class"]:
         """Give the logits over the classes of ``task``."""
         with torch.inference_mode():
-            return self.head(task)(self.features(images, task))
+            return self.head(task)(self.features(inputs, task))
 
     def state(self) -> dict[str, Tensor]:
         """Give the coefficients, and under ``correction.TASK.`` and ``own.TASK.`` the rest."""
@@ -167,7 +161,8 @@ def own_weights(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dic
 
 def own_head(head: Head, own: Mapping[str, Tensor]) -> Head:
     """Give a head with a task's own tensors in their places."""
-    return replace(head, **{k[len(HEAD) :]: v for k, v in own.items() if k.startswith(HEAD)})
+    named: dict[str, Any] = {k[len(HEAD) :]: v for k, v in own.items() if k.startswith(HEAD)}
+    return replace(head, **named)
 
 
 @dataclass(frozen=True)
@@ -209,22 +204,22 @@ class Facts(Protocol):
     """What a fixed model says about all images of one role of one task, in their order."""
 
     @property
-    def features(self) -> Float[Tensor, "image feature"]:
+    def features(self) -> Float[Tensor, "sample feature"]:
         """Final features, not normalised."""
         ...
 
     @property
-    def logits(self) -> Float[Tensor, "image class"]:
+    def logits(self) -> Float[Tensor, "sample class"]:
         """Logits of the task's head."""
         ...
 
     @property
-    def confidence(self) -> Float[Tensor, " image"]:
+    def confidence(self) -> Float[Tensor, " sample"]:
         """Largest softmax probability."""
         ...
 
     @property
-    def layers(self) -> Float[Tensor, "image layer width"]:
+    def layers(self) -> Float[Tensor, "sample layer width"]:
         """Class token after every block; no block of a task's model on another task's images."""
         ...
 
@@ -250,8 +245,8 @@ class Scope:
     """What a method may look at: unlabelled adapt images and facts about the fixed models."""
 
     models: IndividualModels
-    adapt: Mapping[str, Images]
-    features: Callable[[MergedModel, str], Float[Tensor, "image feature"]]
+    adapt: Mapping[str, Samples]
+    features: Callable[[MergedModel, str], Float[Tensor, "sample feature"]]
     agreement: Callable[[Model, int], float]
     seed: int
 
@@ -262,7 +257,8 @@ class Problem:
 
     ``backward(step)`` gives the loss and leaves gradients in ``parameters``; ``project()`` follows
     every step; ``lr`` is one rate or one per parameter; ``checks`` says when ``score()`` is taken,
-    and what it decides.
+    and what it decides. Parameters and ``memory`` are all that a step leaves to the next: a run
+    that is interrupted goes on from them.
     """
 
     name: str
@@ -273,6 +269,10 @@ class Problem:
     project: Callable[[], None] = lambda: None
     checks: Checked = field(default_factory=Checked)
     score: Callable[[], float] = lambda: 0.0
+    images: int = 0
+    """Adapt images that a step draws, of all tasks."""
+    memory: tuple[Tensor, ...] = ()
+    """Tensors beside the parameters that ``backward`` changes in place, such as running means."""
 
 
 @dataclass(frozen=True)

@@ -19,3 +19,5 @@ class Method:
     """The roles on which it needs every task's model on every task's images."""
     random: bool = True
     """Whether its result depends on the seed."""
+    needs_vision_transformer: bool = False
+    """Whether it reads tokens of open_clip's VisionTransformer; other methods take any tower."""

@@ -44,6 +44,7 @@ def adapt_coefficients(hyper: CoefficientAdaptation, model: MergedModel, scope: 
         project=project,
         checks=hyper,
         score=lambda: scope.agreement(current(), hyper.check_images),
+        images=hyper.images_per_step * len(scope.adapt),
     )
     return Plan((problem,), current)
 

@@ -11,26 +11,26 @@ from torch import Tensor
 class Teacher(NamedTuple):
     """What a task's individual model says about the drawn images."""
 
-    labels: Int64[Tensor, " image"]
-    confidence: Float[Tensor, " image"]
+    labels: Int64[Tensor, " sample"]
+    confidence: Float[Tensor, " sample"]
 
 
-BatchLoss: TypeAlias = Callable[[Float[Tensor, "image class"], Teacher], Float[Tensor, ""]]
+BatchLoss: TypeAlias = Callable[[Float[Tensor, "sample class"], Teacher], Float[Tensor, ""]]
 
 
-def mean_entropy(logits: Float[Tensor, "image class"], _teacher: Teacher) -> Float[Tensor, ""]:
+def mean_entropy(logits: Float[Tensor, "sample class"], _teacher: Teacher) -> Float[Tensor, ""]:
     """Give the mean of ``softmax_entropy``."""
     return softmax_entropy(logits).mean()
 
 
 def mean_relative_entropy(
-    logits: Float[Tensor, "image class"], _teacher: Teacher
+    logits: Float[Tensor, "sample class"], _teacher: Teacher
 ) -> Float[Tensor, ""]:
     """Give the mean of ``relative_entropy``."""
     return relative_entropy(logits).mean()
 
 
-def softmax_entropy(logits: Float[Tensor, "image class"]) -> Float[Tensor, " image"]:
+def softmax_entropy(logits: Float[Tensor, "sample class"]) -> Float[Tensor, " sample"]:
     """Give the entropy of ``softmax(logits)``, in nats, in ``[0, ln class]``.
 
     Source: AdaMerging, arXiv:2310.02575, eq. 5.
@@ -40,7 +40,7 @@ def softmax_entropy(logits: Float[Tensor, "image class"]) -> Float[Tensor, " ima
     return -(log_p.exp() * log_p).sum(dim=-1)
 
 
-def relative_entropy(logits: Float[Tensor, "image class"]) -> Float[Tensor, " image"]:
+def relative_entropy(logits: Float[Tensor, "sample class"]) -> Float[Tensor, " sample"]:
     """Give ``softmax_entropy`` over its maximum ``ln class``, in ``[0, 1]``.
 
     Tasks with many classes then do not outweigh the others (algorithms.md 2.3).

@@ -20,6 +20,12 @@ from distmerge.models.seeding import address_seed, initialised
 from distmerge.models.shapes import num_tokens, tower_shapes
 from distmerge.models.state import StateDict, file_digest, load_metadata, load_state, save_state
 from distmerge.models.tower import Encoding, Tower
+from distmerge.models.zero_shot import (
+    Wanted,
+    zero_shot_files,
+    zero_shot_head,
+    zero_shot_problems,
+)
 
 __all__ = [
     "CheckpointFile",
@@ -30,6 +36,7 @@ __all__ = [
     "StateDict",
     "TensorInfo",
     "Tower",
+    "Wanted",
     "address_seed",
     "checkpoint_files",
     "file_digest",
@@ -50,4 +57,7 @@ __all__ = [
     "save_state",
     "to_hugging_face",
     "tower_shapes",
+    "zero_shot_files",
+    "zero_shot_head",
+    "zero_shot_problems",
 ]

@@ -1,4 +1,4 @@
-"""Frozen classification heads on image features."""
+"""Frozen classification heads on features of images or texts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,9 @@ from torch import Tensor
 from torch.nn.functional import linear, normalize
 
 from distmerge.errors import CheckpointError, problem_list
-from distmerge.models.state import load_state, save_state
+from distmerge.models.state import load_metadata, load_state, save_state
+
+_NORMALISED = "normalised"  # in a head's metadata, where it is not the usual true
 
 
 @dataclass(frozen=True)
@@ -18,25 +20,37 @@ class Head:
 
     A zero-shot head of CLIP has center 0, bias 0, and rows that are normalised text embeddings
     times ``exp(logit_scale)``; a prototype head has the mean feature as its center.
+    A classification head of a text encoder is linear: it does not normalise.
     Source: AdaMerging's ``heads.py``, algorithms.md 1.3.
     """
 
     weight: Float[Tensor, "class feature"]
     bias: Float[Tensor, " class"]
     center: Float[Tensor, " feature"]
+    normalised: bool = True
+    """Whether features are normalised before they are weighed."""
 
-    def __call__(self, features: Float[Tensor, "image feature"]) -> Float[Tensor, "image class"]:
-        """Give the logits of image features that are not normalised."""
-        return linear(normalize(features - self.center, dim=-1), self.weight, self.bias)
+    def __call__(self, features: Float[Tensor, "sample feature"]) -> Float[Tensor, "sample class"]:
+        """Give the logits of features that are not normalised."""
+        centred = features - self.center
+        centred = normalize(centred, dim=-1) if self.normalised else centred
+        return linear(centred, self.weight, self.bias)
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """What is saved of it, by name."""
+        return {"weight": self.weight, "bias": self.bias, "center": self.center}
 
     def to(self, device: object) -> "Head":
         """Give the head on another device."""
-        tensors = (self.weight, self.bias, self.center)
-        return Head(*(tensor.to(device) for tensor in tensors))  # type: ignore[call-overload]  # torch.device or name
+        moved = {name: t.to(device) for name, t in self.tensors.items()}  # type: ignore[call-overload]  # torch.device or name
+        return Head(**moved, normalised=self.normalised)
 
 
 def load_head(path: Path, *, num_classes: int, feature_dim: int) -> Head:
     """Give the head in a safetensors file with tensors ``weight``, ``bias`` and ``center``.
+
+    Metadata ``normalised: false`` says that it is linear.
 
     Raises:
         CheckpointError: a tensor is missing, or its shape does not fit the classes or the tower.
@@ -53,7 +67,8 @@ def load_head(path: Path, *, num_classes: int, feature_dim: int) -> Head:
     if problems:
         title = f"{path}: head for {num_classes} classes of {feature_dim}-d features"
         raise CheckpointError(problem_list(title, problems))
-    return Head(**{name: state[name].float() for name in expected})
+    normalised = load_metadata(path).get(_NORMALISED, "true") == "true"
+    return Head(**{name: state[name].float() for name in expected}, normalised=normalised)
 
 
 def head_shapes(num_classes: int, feature_dim: int) -> dict[str, tuple[int, ...]]:
@@ -67,4 +82,4 @@ def head_shapes(num_classes: int, feature_dim: int) -> dict[str, tuple[int, ...]
 
 def save_head(path: Path, head: Head) -> None:
     """Write a head that ``load_head`` reads."""
-    save_state(path, {"weight": head.weight, "bias": head.bias, "center": head.center})
+    save_state(path, head.tensors, {} if head.normalised else {_NORMALISED: "false"})

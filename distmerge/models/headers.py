@@ -11,7 +11,7 @@ from torch import Tensor
 
 from distmerge.errors import CheckpointError, problem_list
 from distmerge.models.state import readable
-from distmerge.spec import Preprocess, TowerConfig
+from distmerge.spec import AnyTower, Preprocess, TextTower
 
 _NUMBERS = ("F64", "F32", "F16", "BF16")
 
@@ -98,11 +98,13 @@ def header_problems(
             yield f"{name}: got type {found.dtype}, expected one of {', '.join(_NUMBERS)}"
 
 
-def metadata_problems(file: CheckpointFile, config: TowerConfig) -> Iterator[str]:
+def metadata_problems(file: CheckpointFile, config: AnyTower) -> Iterator[str]:
     """Yield where a file's own ``activation`` or ``preprocess`` is not the tower's.
 
     Files need not say either; ``preprocess`` is JSON with the fields of ``Preprocess``.
     """
+    if isinstance(config, TextTower):
+        return
     activation = "quick_gelu" if config.quick_gelu else "gelu"
     said = file.metadata.get("activation", activation)
     if _plain(said) != _plain(activation):

@@ -87,7 +87,7 @@ class _Routed:
     def _parts(self, name: str) -> tuple[Tensor, Tensor, Tensor]:
         base = self.weights.base[name]
         shares = self.routing[:, :, self.weights.groups[name]].to(base.dtype)
-        return base, self.weights.vectors[name], shares
+        return base, self.weights.vectors[name].to(base.dtype), shares
 
 
 class _RoutedProduct(torch.autograd.Function):

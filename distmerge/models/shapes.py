@@ -1,15 +1,27 @@
-"""The tensors of an image tower by formula, without building it."""
+"""The tensors of a tower without its weights: by formula, or of a module that holds none."""
 
 from collections.abc import Iterator
 
-from distmerge.spec import TowerConfig
+from distmerge.spec import AnyTower, TowerConfig
 
 Shape = tuple[int, ...]
 
 
-def tower_shapes(config: TowerConfig) -> dict[str, Shape]:
-    """Give names and shapes of open_clip's ``VisionTransformer``, which takes seconds to import."""
-    return dict(_tensors(config))
+def tower_shapes(config: AnyTower) -> dict[str, Shape]:
+    """Give names and shapes of a tower's tensors.
+
+    Those of open_clip's ``VisionTransformer`` by formula, since it takes seconds to import.
+
+    Raises:
+        CheckpointError: the tower's library is not installed, or does not know such a tower.
+    """
+    if isinstance(config, TowerConfig):
+        return dict(_tensors(config))
+    from distmerge.models.architecture import skeleton
+
+    module = skeleton(config)
+    state = module.state_dict()
+    return {n.removeprefix(module.PREFIX): tuple(tensor.shape) for n, tensor in state.items()}
 
 
 def num_tokens(config: TowerConfig) -> int:

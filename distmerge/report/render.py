@@ -11,7 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from distmerge.report.leaderboard import INPUTS, SUITE_PREFIX, suite_columns, task_columns
+from distmerge.results import INPUTS, SUITE_PREFIX, suite_columns, task_columns
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,15 +1,23 @@
 """Whole Parquet files in a folder or under an S3 prefix: never half a file, never a marker."""
 
 import os
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from distmerge.errors import ResultsError
+from distmerge.errors import ResultsError, UnavailableError
 from distmerge.files import whole_file
+from distmerge.remote import may_recover, reason, without_secret
 
 if TYPE_CHECKING:
     import pyarrow.fs as pafs
+
+Result = TypeVar("Result")
+PATIENCE_S = 120.0
+"""For how long a write is repeated that the storage does not answer."""
+_LONGEST_WAIT_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -22,6 +30,8 @@ class Folder:
     def write(self, path: str, content: bytes) -> None:
         """Store ``content`` as one file, in place of an older one of that name.
 
+        On S3 that is one PUT, or for large content one upload that shows when it is complete.
+
         Raises:
             ResultsError: the place cannot be written.
         """
@@ -32,7 +42,7 @@ class Folder:
                 with self.filesystem.open_output_stream(path) as stream:
                     stream.write(content)
         except OSError as error:
-            raise ResultsError(f"{path}: cannot write ({error})") from error
+            raise self._failure(path, "write", error) from error
 
     def probe(self) -> None:
         """Write an empty file below the root; locally nothing of it is left.
@@ -64,8 +74,21 @@ class Folder:
             with self.filesystem.open_input_stream(path) as stream:
                 content: bytes = stream.read()
         except OSError as error:
-            raise ResultsError(f"{path}: cannot read ({error})") from error
+            raise self._failure(path, "read", error) from error
         return content
+
+    def find(self, path: str) -> bytes:
+        """Give the content of a file; nothing if there is none.
+
+        Raises:
+            ResultsError: it cannot be read.
+        """
+        try:
+            return self.read(path)
+        except ResultsError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return b""
+            raise
 
     def withdraw(self, path: str, empty: bytes) -> None:
         """Take a file's rows out of the dataset; it may already be gone.
@@ -84,13 +107,13 @@ class Folder:
         try:
             Path(path).unlink(missing_ok=True)
         except OSError as error:
-            raise ResultsError(f"{path}: cannot remove ({error})") from error
+            raise self._failure(path, "remove", error) from error
 
-    def parquet_files(self, path: str) -> list[str]:
-        """Give the finished Parquet files below ``path``, sorted; none if it does not exist.
+    def files(self, path: str) -> list[str]:
+        """Give all files below ``path``, sorted; none if it does not exist.
 
         Raises:
-            ResultsError: the place cannot be listed.
+            ResultsError: the place cannot be listed, or its bucket does not exist.
         """
         from pyarrow.fs import FileSelector
 
@@ -98,13 +121,32 @@ class Folder:
             found = self.filesystem.get_file_info(
                 FileSelector(path, recursive=True, allow_not_found=True)
             )
+            missing = not found and self._lacks_bucket()
         except OSError as error:
-            raise ResultsError(f"{path}: cannot list ({error})") from error
-        return sorted(
-            info.path
-            for info in found
-            if info.is_file and info.extension == "parquet" and not info.base_name.startswith(".")
-        )
+            raise self._failure(path, "list", error) from error
+        if missing:
+            raise self._failure(path, "list", FileNotFoundError("the bucket does not exist"))
+        return sorted(info.path for info in found if info.is_file)
+
+    def _lacks_bucket(self) -> bool:
+        from pyarrow.fs import FileType
+
+        bucket = self.root.partition("/")[0]
+        kind = self.filesystem.get_file_info(bucket).type if bucket else FileType.Directory
+        return bool(kind == FileType.NotFound)
+
+    def parquet_files(self, path: str) -> list[str]:
+        """Give the finished Parquet files below ``path``, sorted; none if it does not exist.
+
+        Raises:
+            ResultsError: the place cannot be listed, or its bucket does not exist.
+        """
+        names = {file: file.rpartition("/")[2] for file in self.files(path)}
+        return [
+            file
+            for file, name in names.items()
+            if name.endswith(".parquet") and not name.startswith(".")
+        ]
 
     def first_value(self, path: str, column: str) -> Any:
         """Give the first row's value of a column, or None if there is no file or no row.
@@ -119,15 +161,25 @@ class Folder:
                 values = parquet.read_table(file, columns=[column])[column].to_pylist()
         except FileNotFoundError:
             return None
-        except (OSError, ArrowInvalid) as error:
+        except ArrowInvalid as error:
             raise ResultsError(f"{path}: cannot read ({error})") from error
+        except OSError as error:
+            raise self._failure(path, "read", error) from error
         return values[0] if values else None
+
+    def _failure(self, path: str, doing: str, error: OSError) -> ResultsError:
+        if self._is_local():
+            return ResultsError(f"{path}: cannot {doing} ({error})")
+        url = f"{self.filesystem.type_name}://{path}"
+        kind = UnavailableError if may_recover(error) else ResultsError
+        return kind(f"{url}: cannot {doing}: {reason(error, url)}")
 
 
 def open_folder(root: str) -> Folder:
     """Give the folder at a path or URL; nothing is created yet.
 
     Raises:
+        ConfigError: the URL holds a password or key.
         ResultsError: the URL names no file system that pyarrow knows, or it does not answer.
     """
     from pyarrow import ArrowException
@@ -139,10 +191,31 @@ def open_folder(root: str) -> Folder:
         # Delayed, a small file is one PUT; otherwise pyarrow starts a multipart upload.
         root += ("&" if "?" in root else "?") + "allow_delayed_open=true"
     try:
-        filesystem, path = FileSystem.from_uri(root)
+        filesystem, path = FileSystem.from_uri(without_secret(root))
     except (OSError, ArrowException) as error:
         raise ResultsError(f"{root}: cannot open; expected s3://BUCKET/PREFIX ({error})") from error
     return Folder(filesystem, path.rstrip("/"))
+
+
+def patiently(action: Callable[[], Result], patience_s: float = PATIENCE_S) -> Result:
+    """Give what ``action`` gives; while the storage does not answer, do it again.
+
+    Args:
+        action: reads or writes; done twice it must leave what it leaves once.
+        patience_s: after how many seconds to give up, in all.
+
+    Raises:
+        UnavailableError: the storage did not answer in that time.
+    """
+    wait_s, end = 1.0, time.monotonic() + patience_s
+    while True:
+        try:
+            return action()
+        except UnavailableError as error:
+            if time.monotonic() + wait_s > end:
+                raise UnavailableError(f"{error}; tried for {patience_s:g} s") from error
+        time.sleep(wait_s)
+        wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 
 
 def _write_and_rename(target: Path, content: bytes) -> None:

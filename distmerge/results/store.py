@@ -3,12 +3,12 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from distmerge.errors import ResultsError, problem_list
 from distmerge.results.attempts import last_attempts
-from distmerge.results.files import Folder, open_folder
+from distmerge.results.files import PATIENCE_S, Folder, open_folder, patiently
 from distmerge.results.reading import read_rows
 from distmerge.results.record import RunRecord
 from distmerge.results.schema import arrow_schema, arrow_table
@@ -34,6 +34,8 @@ class RunStore:
     """Folder, or URL such as ``s3://bucket/prefix``; ``AWS_ENDPOINT_URL`` is honoured."""
     hypers: Mapping[str, type[Hyper]]
     """Hyperparameters of every known method; they fix the columns."""
+    patience_s: float = PATIENCE_S
+    """For how long to repeat a write that the storage does not answer."""
 
     @cached_property
     def _folder(self) -> Folder:
@@ -66,6 +68,9 @@ class RunStore:
             ResultsError: the record cannot be stored, or the dataset cannot be written.
         """
         _refuse_unsafe_names(record)
+        patiently(partial(self._append, record), self.patience_s)
+
+    def _append(self, record: RunRecord) -> None:
         table = arrow_table(record, self.hypers)
         folder = f"{self._folder.root}/study={record.study}/method={record.stages}"
         path = f"{folder}/{record.run_id}-{record.attempt}.parquet"
@@ -113,7 +118,7 @@ class RunStore:
             ResultsError: the place cannot be written.
         """
         path = f"{self._folder.root}/{name}"
-        self._folder.write(path, content)
+        patiently(partial(self._folder.write, path, content), self.patience_s)
         return path
 
     def read_file(self, name: str) -> bytes:
@@ -123,6 +128,23 @@ class RunStore:
             ResultsError: there is none, or it cannot be read.
         """
         return self._folder.read(f"{self._folder.root}/{name}")
+
+    def find_file(self, name: str) -> bytes:
+        """Give the content of a file that ``write_file`` stored; nothing if there is none.
+
+        Raises:
+            ResultsError: it cannot be read.
+        """
+        return self._folder.find(f"{self._folder.root}/{name}")
+
+    def remove_file(self, name: str) -> None:
+        """Remove a file that ``write_file`` stored; on S3 it is left empty.
+
+        Raises:
+            ResultsError: it cannot be removed.
+        """
+        if self.find_file(name):
+            self._folder.withdraw(f"{self._folder.root}/{name}", b"")
 
     def _files(self) -> list[str]:
         prefix = f"{self._folder.root}/study="

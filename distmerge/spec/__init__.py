@@ -1,6 +1,7 @@
 """Takes a study file and overrides; gives frozen, validated configs, without torch or Ray."""
 
 from distmerge.spec.data import BenchmarkData, RoleData, Shares, WholeData, is_url
+from distmerge.spec.heads import BENCHMARKS, ZeroShotHead
 from distmerge.spec.hyper import (
     Choice,
     Count,
@@ -14,48 +15,83 @@ from distmerge.spec.hyper import (
     described,
 )
 from distmerge.spec.load import load_study
-from distmerge.spec.plan import RunConfig, Stage, digest, run_config, search_space
+from distmerge.spec.pipeline import AnyOf, Halving, Pipeline, Sampler
+from distmerge.spec.plan import (
+    RunConfig,
+    Stage,
+    all_points,
+    digest,
+    grid_problems,
+    num_points,
+    num_trials,
+    run_config,
+    search_space,
+)
+from distmerge.spec.selection import Selection
 from distmerge.spec.study import (
+    BankType,
     ImageCounts,
     ModelFiles,
-    Pipeline,
     RayConfig,
     Study,
     TaskFiles,
     ZooModels,
 )
-from distmerge.spec.tower import Preprocess, TowerConfig, load_tower_config
+from distmerge.spec.tower import (
+    AnyTower,
+    OpenClipTower,
+    Preprocess,
+    TextTower,
+    Tokens,
+    TowerConfig,
+    load_tower_config,
+)
 
 __all__ = [
+    "BENCHMARKS",
+    "AnyOf",
+    "AnyTower",
+    "BankType",
     "BenchmarkData",
     "Choice",
     "Count",
     "Distribution",
     "Frozen",
+    "Halving",
     "Hyper",
     "ImageCounts",
     "IntUniform",
     "LogUniform",
     "ModelFiles",
+    "OpenClipTower",
     "Pipeline",
     "Preprocess",
     "RayConfig",
     "RoleData",
     "RunConfig",
+    "Sampler",
+    "Selection",
     "Shares",
     "Stage",
     "Study",
     "TaskFiles",
+    "TextTower",
+    "Tokens",
     "TowerConfig",
     "Uniform",
     "Value",
     "WholeData",
+    "ZeroShotHead",
     "ZooModels",
+    "all_points",
     "described",
     "digest",
+    "grid_problems",
     "is_url",
     "load_study",
     "load_tower_config",
+    "num_points",
+    "num_trials",
     "run_config",
     "search_space",
 ]

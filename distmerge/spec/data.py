@@ -1,10 +1,19 @@
-"""Where a task's images come from, and how they are read."""
+"""Where a task's images or texts come from, and how they are read."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, NonNegativeInt, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    NonNegativeInt,
+    Tag,
+    model_validator,
+)
 
+from distmerge.remote import without_secret
 from distmerge.spec.hyper import Frozen
 
 
@@ -12,7 +21,9 @@ def _as_text(value: object) -> object:
     return str(value) if isinstance(value, Path) else value
 
 
-Location = Annotated[str, Field(min_length=1), BeforeValidator(_as_text)]
+Location = Annotated[
+    str, Field(min_length=1), BeforeValidator(_as_text), AfterValidator(without_secret)
+]
 """A local path, a glob of files (``data/train-*.parquet``) or an fsspec URL (``s3://...``)."""
 Share = Annotated[float, Field(gt=0, lt=1)]
 _ROLES = ("adapt", "select", "report")
@@ -51,8 +62,10 @@ class _Reading(Frozen):
     that names its classes uses these names; a benchmark task takes them in torchvision's order."""
     image: str = "image"
     """Image column of Parquet and Arrow files."""
+    text: str = "text"
+    """Text column of Parquet, Arrow, CSV, TSV and JSON Lines files, for a text tower."""
     label: str = "label"
-    """Label column of Parquet and Arrow files."""
+    """Label column of all these files."""
     skip_unreadable: NonNegativeInt = 0
     """Images of the task that may be left out as undecodable, and files in an image folder that are
     no images; more of either is an error."""
@@ -78,7 +91,8 @@ class WholeData(_Reading):
     """One labelled source, divided into the three roles by the content of its images."""
 
     path: Location
-    """An image folder with class sub-folders, Parquet or Arrow files, or WebDataset shards."""
+    """An image folder with class sub-folders, WebDataset shards, or Parquet or Arrow files; for
+    texts also CSV, TSV or JSON Lines files."""
     shares: Shares = Shares()
     """How much of it each role gets; equal images go to one role, whatever their order."""
 

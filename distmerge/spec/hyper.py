@@ -46,7 +46,8 @@ class Choice:
     values: tuple[Value, ...]
 
 
-Distribution: TypeAlias = Uniform | LogUniform | IntUniform | Choice
+Interval: TypeAlias = Uniform | LogUniform | IntUniform
+Distribution: TypeAlias = Interval | Choice
 
 
 def described(distribution: Distribution) -> str:
@@ -74,6 +75,11 @@ class Hyper(BaseModel):
     def images_per_step(self) -> int:
         """How many adapt images of every task one optimiser step draws."""
         return 0
+
+    @property
+    def tower_layer(self) -> str:
+        """The layer of the tower's last block that every task has for itself; empty: none."""
+        return ""
 
     @property
     def correctable(self) -> bool:
@@ -112,18 +118,26 @@ def parse_setting(value: object) -> Value | Distribution:
 
     Raises:
         ValueError: ``value`` is neither, or the range is empty.
+
+    A range with ``points`` is a choice among as many values that lie evenly.
     """
     if isinstance(value, Value | Distribution):
         return _number(value) if isinstance(value, str) else value
-    if not (isinstance(value, dict) and len(value) == 1):
+    kinds = [key for key in value if key != "points"] if isinstance(value, dict) else []
+    if not isinstance(value, dict) or len(kinds) != 1:
         raise ValueError(f"got {value!r}; expected a value or {{uniform: [low, high]}}")
-    kind, bounds = next(iter(value.items()))
+    kind, bounds = kinds[0], value[kinds[0]]
     if kind not in DISTRIBUTIONS:
         raise ValueError(f"unknown distribution {kind!r}; known: {', '.join(DISTRIBUTIONS)}")
     if not isinstance(bounds, list) or not bounds:
         raise ValueError(f"{kind}: got {bounds!r}; expected a list")
     values = [_number(bound) if isinstance(bound, str) else bound for bound in bounds]
-    return Choice(tuple(values)) if kind == "choice" else _interval(kind, values)
+    if kind == "choice":
+        if "points" in value:
+            raise ValueError("choice: its values are its points; leave points out")
+        return Choice(tuple(values))
+    interval = _interval(kind, values)
+    return _points(interval, value["points"]) if "points" in value else interval
 
 
 def _number(text: str) -> str | float:
@@ -131,7 +145,29 @@ def _number(text: str) -> str | float:
     return float(text) if re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", text) else text
 
 
-def _interval(kind: str, bounds: list[Any]) -> Distribution:
+def _points(interval: Interval, count: Any) -> Choice:
+    """Give values that lie evenly, on the interval's own scale, both ends included.
+
+    Raises:
+        ValueError: there are not so many.
+    """
+    low, high = interval.low, interval.high
+    if isinstance(count, bool) or not isinstance(count, int) or count < 2:
+        raise ValueError(f"points: got {count!r}; expected a whole number of 2 or more")
+    if isinstance(interval, IntUniform):
+        if count > high - low + 1:
+            raise ValueError(f"points: got {count}; there are {high - low + 1} whole numbers")
+        return Choice(tuple(round(low + i * (high - low) / (count - 1)) for i in range(count)))
+    shares = [i / (count - 1) for i in range(count)]
+    if isinstance(interval, LogUniform):
+        inner = [low * (high / low) ** share for share in shares]
+    else:
+        inner = [low + share * (high - low) for share in shares]
+    rounded = (float(f"{value:.12g}") for value in inner[1:-1])  # 0.3, not 0.30000000000000004
+    return Choice((low, *rounded, high))
+
+
+def _interval(kind: str, bounds: list[Any]) -> Interval:
     number = int if kind == "int_uniform" else float
     if len(bounds) != 2 or not all(
         isinstance(bound, int | number) and not isinstance(bound, bool) for bound in bounds
@@ -140,5 +176,5 @@ def _interval(kind: str, bounds: list[Any]) -> Distribution:
     low, high = map(number, bounds)
     if not low < high or (kind == "log_uniform" and low <= 0):
         raise ValueError(f"{kind}: got {bounds!r}; expected low < high, and low > 0 for logs")
-    interval: Distribution = DISTRIBUTIONS[kind](low, high)
+    interval: Interval = DISTRIBUTIONS[kind](low, high)
     return interval

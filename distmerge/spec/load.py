@@ -10,12 +10,13 @@ from pydantic import ValidationError
 
 from distmerge.errors import ConfigError, problem_list
 from distmerge.spec.data import BenchmarkData, RoleData, Shares, WholeData
+from distmerge.spec.heads import ZeroShotHead
 from distmerge.spec.hyper import Hyper
-from distmerge.spec.plan import pipeline_problems
+from distmerge.spec.pipeline import AnyOf, Halving, Pipeline
+from distmerge.spec.plan import grid_problems, pipeline_problems
 from distmerge.spec.study import (
     ImageCounts,
     ModelFiles,
-    Pipeline,
     RayConfig,
     Study,
     TaskFiles,
@@ -23,8 +24,9 @@ from distmerge.spec.study import (
 )
 
 _PARTS = (
-    *(Study, ModelFiles, ZooModels, TaskFiles, ImageCounts, Pipeline, RayConfig),
-    *(WholeData, RoleData, BenchmarkData, Shares),
+    *(Study, ModelFiles, ZooModels, TaskFiles, ImageCounts, RayConfig),
+    *(Pipeline, AnyOf, Halving),
+    *(WholeData, RoleData, BenchmarkData, Shares, ZeroShotHead),
 )
 _KEYS = sorted({key for part in _PARTS for key in part.model_fields})
 
@@ -47,11 +49,14 @@ def load_study(path: Path, overrides: Sequence[str], hypers: Mapping[str, type[H
         study = Study.model_validate(content)
     except ValidationError as error:
         raise ConfigError(problem_list(str(path), _problems(error))) from error
+    entries = list(enumerate(study.pipelines))
     problems = [
-        f"pipelines.{i}.{problem}"
-        for i, pipeline in enumerate(study.pipelines)
-        for problem in pipeline_problems(pipeline, hypers)
+        f"pipelines.{i}.{p}" for i, entry in entries for p in pipeline_problems(entry, hypers)
     ]
+    if not problems and study.sampler == "grid":
+        problems = [
+            f"pipelines.{i}.{p}" for i, entry in entries for p in grid_problems(entry, hypers)
+        ]
     if problems:
         raise ConfigError(problem_list(str(path), problems))
     return study

@@ -1,17 +1,18 @@
 """From a study's pipelines to the configuration of one run."""
 
 import hashlib
+import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
 from distmerge.errors import ConfigError, problem_list
-from distmerge.spec.hyper import Choice, Distribution, Hyper, IntUniform, Value
-from distmerge.spec.study import Pipeline
+from distmerge.spec.hyper import Choice, Distribution, Hyper, IntUniform, Value, described
+from distmerge.spec.pipeline import AnyOf, Pipeline, Sampler
 
 
 @dataclass(frozen=True)
@@ -79,13 +80,57 @@ def search_space(pipeline: Pipeline, hypers: Mapping[str, type[Hyper]]) -> dict[
     return {**free, **pipeline.searched()}
 
 
-def pipeline_problems(pipeline: Pipeline, hypers: Mapping[str, type[Hyper]]) -> Iterator[str]:
-    """Yield what is wrong with a pipeline's stages and settings, one line each."""
-    yield from _stage_problems(pipeline, hypers)
-    for key, setting in pipeline.settings.items():
+def num_points(space: Mapping[str, Distribution]) -> float:
+    """Give how many points a space has: one if nothing is searched, maybe infinitely many."""
+    found = (_points(range_) for range_ in space.values())
+    return math.prod((math.inf if each is None else len(each) for each in found), start=1.0)
+
+
+def all_points(space: Mapping[str, Distribution]) -> Iterator[dict[str, Value]]:
+    """Yield every point of a finite space; the last key varies fastest."""
+    values = [_points(range_) or () for range_ in space.values()]
+    return (dict(zip(space, point, strict=True)) for point in itertools.product(*values))
+
+
+def num_trials(
+    entry: Pipeline | AnyOf, hypers: Mapping[str, type[Hyper]], sampler: Sampler
+) -> float:
+    """Give how many runs a search may spend: of a grid, all; of a finite space, no more."""
+    size = math.fsum(num_points(search_space(each, hypers)) for each in entry.alternatives)
+    return size if sampler == "grid" else min(float(entry.trials), size)
+
+
+def _points(range_: Distribution) -> Sequence[Value] | None:
+    """Give the values of a range that has finitely many."""
+    if isinstance(range_, Choice):
+        return tuple(dict.fromkeys(range_.values))
+    return range(range_.low, range_.high + 1) if isinstance(range_, IntUniform) else None
+
+
+def grid_problems(entry: Pipeline | AnyOf, hypers: Mapping[str, type[Hyper]]) -> Iterator[str]:
+    """Yield what keeps a search from being a grid, one line each."""
+    spaces = [search_space(each, hypers) for each in entry.alternatives]
+    endless = {k: r for space in spaces for k, r in space.items() if _points(r) is None}
+    for key, range_ in endless.items():
+        yield (
+            f"settings.{key}: {described(range_)}, is no finite set, which sampler: grid needs; "
+            "add points: N to the range, give a choice, or fix it"
+        )
+    size = num_trials(entry, hypers, "grid")
+    if not endless and entry.trials not in {1, size}:
+        yield f"trials: got {entry.trials}; the grid has {size:g} points and runs them all"
+
+
+def pipeline_problems(entry: Pipeline | AnyOf, hypers: Mapping[str, type[Hyper]]) -> Iterator[str]:
+    """Yield what is wrong with stages and settings of what shares a search, one line each."""
+    for j, pipeline in enumerate(entry.alternatives):
+        for problem in _stage_problems(pipeline, hypers):
+            yield f"any_of.{j}: {problem}" if isinstance(entry, AnyOf) else f"stages: {problem}"
+    stages = {stage for pipeline in entry.alternatives for stage in pipeline.stages}
+    for key, setting in entry.settings.items():
         method, _, field = key.partition(".")
-        if method not in pipeline.stages:
-            yield f"settings: {key!r} is for no stage of {pipeline.name}; write METHOD.FIELD"
+        if method not in stages:
+            yield f"settings: {key!r} is for no stage of {entry.name}; write METHOD.FIELD"
         elif method in hypers:
             yield from _setting_problems(hypers[method], key, field, setting)
 
@@ -93,13 +138,13 @@ def pipeline_problems(pipeline: Pipeline, hypers: Mapping[str, type[Hyper]]) -> 
 def _stage_problems(pipeline: Pipeline, hypers: Mapping[str, type[Hyper]]) -> Iterator[str]:
     for method in dict.fromkeys(pipeline.stages):
         if method not in hypers:
-            yield f"stages: unknown method {method!r}; known: {', '.join(sorted(hypers))}"
+            yield f"unknown method {method!r}; known: {', '.join(sorted(hypers))}"
         elif pipeline.stages.count(method) > 1:
-            yield f"stages: {method!r} appears twice; a method is run once in a pipeline"
+            yield f"{method!r} appears twice; a method is run once in a pipeline"
     for i, method in enumerate(pipeline.stages):
         if method in hypers and (hypers[method].role == "merge") != (i == 0):
             place = "cannot follow another method" if i else "cannot stand first: it needs a merge"
-            yield f"stages: {method!r} {place}; a pipeline is one merge, then corrections"
+            yield f"{method!r} {place}; a pipeline is one merge, then corrections"
 
 
 def _setting_problems(

@@ -1,7 +1,7 @@
 """What a user writes in a study file; one page, one declaration per setting."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
@@ -12,8 +12,11 @@ from pydantic import (
     model_validator,
 )
 
-from distmerge.spec.data import DataFiles
-from distmerge.spec.hyper import Count, Distribution, Frozen, Value, parse_setting
+from distmerge.errors import ConfigError
+from distmerge.spec.data import DataFiles, Location
+from distmerge.spec.heads import HeadFiles
+from distmerge.spec.hyper import Count, Frozen
+from distmerge.spec.pipeline import Halving, Objective, Pipeline, Sampler, Searched
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 RESERVED = ("mean", "pretrained", "individual", "one_expert", "nearest_centroid")
@@ -28,10 +31,10 @@ def _whole_or_a_share(gpus: float) -> float:
 
 Cores = Annotated[float, Field(ge=0.001, le=1e6)]
 Gpus = Annotated[float, Field(ge=0, le=1e6), AfterValidator(_whole_or_a_share)]
+BankType = Literal["float32", "bfloat16"]
 Sanity = Annotated[  # YAML reads a plain off as false
     Literal["error", "warn", "off"], BeforeValidator(lambda v: "off" if v is False else v)
 ]
-Setting = Annotated[Any, BeforeValidator(parse_setting)]
 
 
 class TaskFiles(Frozen):
@@ -41,12 +44,27 @@ class TaskFiles(Frozen):
     """The task's name; it addresses the task's batches, so renaming changes the draws."""
     checkpoint: Path
     """State dict of the fine-tuned tower, safetensors."""
-    head: Path
-    """The frozen head, safetensors (see distmerge.models.head)."""
+    head: HeadFiles
+    """The frozen head: safetensors (see distmerge.models.head), or class names and templates for a
+    CLIP text encoder (see distmerge.spec.heads)."""
     data: DataFiles
     """Folder with classes.json and ROLE.images.npy / ROLE.labels.npy (see distmerge.tasks), an
     image folder, Parquet files or shards, one of these per role, or a benchmark task (see
     distmerge.spec.data)."""
+
+    @property
+    def head_file(self) -> Path:
+        """The head's file.
+
+        Raises:
+            ConfigError: the zero-shot head is no file yet.
+        """
+        if isinstance(self.head, Path):
+            return self.head
+        raise ConfigError(
+            f"task {self.name}: the {self.head} is no file yet; "
+            "distmerge.coordinator.with_head_files makes it one"
+        )
 
 
 class ModelFiles(Frozen):
@@ -74,7 +92,7 @@ class ModelFiles(Frozen):
 class ZooModels(Frozen):
     """Models that distmerge builds itself, from packages alone."""
 
-    zoo: Literal["tiny", "mini", "mini12"]
+    zoo: Literal["tiny", "mini", "mini12", "text"]
     """Name of the built-in zoo."""
 
 
@@ -87,30 +105,6 @@ class ImageCounts(Frozen):
     """Images on which the search compares runs."""
     report: Count | None = None
     """Labelled images that the results table reports."""
-
-
-class Pipeline(Frozen):
-    """Stages run one after the other, each on the model that the one before gives."""
-
-    stages: tuple[str, ...] = Field(min_length=1)
-    """Method names, first to last."""
-    trials: Count = 1
-    """Runs to spend: the first uses the defaults, the others search."""
-    settings: dict[str, Setting] = Field(default_factory=dict)
-    """`method.field`: a value fixes it, `{uniform: [low, high]}` and the like search it."""
-
-    @property
-    def name(self) -> str:
-        """The stages joined by ``+``; the partition key of the results table."""
-        return "+".join(self.stages)
-
-    def fixed(self) -> dict[str, Value]:
-        """Give the settings with one value."""
-        return {k: v for k, v in self.settings.items() if not isinstance(v, Distribution)}
-
-    def searched(self) -> dict[str, Distribution]:
-        """Give the settings with a range."""
-        return {k: v for k, v in self.settings.items() if isinstance(v, Distribution)}
 
 
 class RayConfig(Frozen):
@@ -136,6 +130,9 @@ class RayConfig(Frozen):
     """How often a lost actor comes back, and a lost call is repeated."""
     timeout_s: float = Field(default=600.0, gt=0, le=1e7)
     """Longest wait for one answer of a worker; then the run stops and names what is missing."""
+    start_timeout_s: float = Field(default=60.0, gt=0, le=1e7)
+    """Longest wait for room for a trial while none runs; then the sweep stops and names what is
+    missing. Longer where an autoscaler replaces nodes."""
 
 
 def _models_form(value: object) -> str:
@@ -165,8 +162,8 @@ class Study(Frozen):
     """Name of the study; the first partition key of the results."""
     models: Models
     """What is merged: `{zoo: tiny}`, or a list of files."""
-    pipelines: tuple[Pipeline, ...] = Field(min_length=1)
-    """What is compared."""
+    pipelines: tuple[Searched, ...] = Field(min_length=1)
+    """What is compared; `any_of` lets one search choose among several."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Addresses every draw, together with task names and step numbers."""
     repeats: Count = 1
@@ -190,12 +187,32 @@ class Study(Frozen):
     sanity: Sanity = "error"
     """What to do before any trial if a fine-tuned model is not better than the pretrained one on
     its own task's select images. It reads their labels; off reads none."""
-    sampler: Literal["tpe", "random"] = "tpe"
-    """Optuna's sampler."""
-    storage: str = "results"
+    sampler: Sampler = "tpe"
+    """Optuna's sampler; grid: every point of a finite space, in order; nsga2: NSGA-II, which
+    spreads over what several objectives trade."""
+    objectives: tuple[Objective, ...] = ("score",)
+    """What the search improves, first the `select` score; `cost` is the adapt images that the
+    optimiser draws: the fewer, the better. The leaderboard goes by the score."""
+    asha: Halving | None = None
+    """Ends runs early that fall behind in their label-free score; null: every run is finished."""
+    warm_start: tuple[str, ...] = ()
+    """Names of earlier studies in `storage`, or folders and URLs of other results: their runs of
+    the same methods, scored by the same `select`, inform the search."""
+    bank: BankType = "float32"
+    """How task vectors are held in memory; bfloat16 halves it and rounds them to 8 bits."""
+    storage: Location = "results"
     """Folder or URL of the results dataset."""
+    features: Location | None = None
+    """Folder or URL of the individual models' features, which other machines and later sweeps
+    share; null: this machine's cache alone."""
     block: Count = 128
     """Images per streamed feature block."""
+    checkpoint_s: Annotated[float, Field(ge=0)] | None = 30.0
+    """Seconds between two saves of a run's state, in `storage`: a run that is interrupted loses
+    at most so much of its optimisation. 0: after every step; null: nothing is saved."""
+    trial_timeout_s: Annotated[float, Field(gt=0)] | None = None
+    """Longest that a run may take; then it is a row with status=error, and the sweep goes on.
+    Looked at between optimiser steps; on Ray a process that hangs elsewhere is ended."""
     ray: Cluster = RayConfig()
     """Settings of the cluster; false: everything in this process."""
 
@@ -222,9 +239,28 @@ class Study(Frozen):
             )
         return self
 
+    @property
+    def alternatives(self) -> tuple[Pipeline, ...]:
+        """Every pipeline, those that share a search one by one."""
+        return tuple(each for entry in self.pipelines for each in entry.alternatives)
+
+    @model_validator(mode="after")
+    def _the_search_fits(self) -> "Study":
+        if self.objectives not in {("score",), ("score", "cost")}:
+            raise ValueError(
+                f"objectives: got {list(self.objectives)}, expected [score] or [score, cost]"
+            )
+        if self.asha and len(self.objectives) > 1:
+            raise ValueError(
+                "asha compares runs by one score; leave it out, or objectives: [score]"
+            )
+        if self.study in self.warm_start:
+            raise ValueError(f"warm_start: {self.study!r} is this study; its runs count anyway")
+        return self
+
     @model_validator(mode="after")
     def _pipelines_are_unique(self) -> "Study":
-        names = [pipeline.name for pipeline in self.pipelines]
+        names = [pipeline.name for pipeline in self.alternatives]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"pipelines appear twice: {', '.join(twice)}")

@@ -3,5 +3,6 @@
 from distmerge.sweep.export import export_run
 from distmerge.sweep.main import SweepResult, run_sweep
 from distmerge.sweep.plan import plan_lines
+from distmerge.sweep.signals import Terminated
 
-__all__ = ["SweepResult", "export_run", "plan_lines", "run_sweep"]
+__all__ = ["SweepResult", "Terminated", "export_run", "plan_lines", "run_sweep"]

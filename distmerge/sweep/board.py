@@ -23,6 +23,10 @@ class Ended(NamedTuple):
     error: str | None
     suspicion: str = ""
     """What looks like a collapse, in words."""
+    cost: float = 0.0
+    """Adapt images drawn."""
+    rungs: tuple[tuple[int, float], ...] = ()
+    """Steps and label-free scores at which successive halving took a look."""
 
 
 class Board:
@@ -91,6 +95,12 @@ class Board:
         head = f"run {len(self._ended):>3}/{self._total}  {suggestion.config.name:<24}"
         if ended.error is not None:
             return f"{head} failed after {ended.wall_s:.1f} s: {ended.error.splitlines()[0]}"
+        if ended.score is None and ended.rungs:
+            step, score = max(ended.rungs)
+            return (
+                f"{head} ended early at step {step}, agreement {score:.4f}  {ended.wall_s:6.1f} s  "
+                f"{_settings(suggestion)}"
+            )
         eta = self.eta_s()
         rest = f"  ETA {eta:.0f} s" if eta else ""
         rest += f"  collapse? {ended.suspicion}" if ended.suspicion else ""

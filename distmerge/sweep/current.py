@@ -9,7 +9,7 @@ import pandas as pd
 from distmerge.coordinator import Digests
 from distmerge.errors import ConfigError
 from distmerge.methods import HYPERS
-from distmerge.report import REFERENCES
+from distmerge.results import REFERENCES
 from distmerge.run import reference_config, run_id
 from distmerge.spec import Pipeline, RunConfig, Study, run_config
 

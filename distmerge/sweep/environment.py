@@ -6,6 +6,8 @@ _ALWAYS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "RAY_AIR_NEW_OUTPUT": "0",  # the board shows the runs
+    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # rows hold our state; Tune's grows with every trial
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # runs in progress save their state first
 }
 # A cluster of our own listens on loopback only, asks for a token, and hides GPUs from CPU work.
 _LOCAL = {

@@ -1,10 +1,11 @@
 """Bytes that a study needs, from shapes and counts alone. Activations are estimates."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from distmerge.coordinator import FeatureKey
 from distmerge.models import num_tokens
-from distmerge.spec import TowerConfig
+from distmerge.spec import AnyTower, OpenClipTower, TowerConfig
 from distmerge.tasks import Role
 
 FLOAT = 4
@@ -13,26 +14,34 @@ FLOAT = 4
 _FORWARD, _KEPT = 6, 8
 
 
-def forward_bytes(config: TowerConfig, images: int) -> int:
-    """Give the activations of a forward pass that keeps every block's tokens."""
-    widths = config.layers + _FORWARD + 2 * config.mlp_ratio
-    return int(_tokens_bytes(config, images) * widths)
+class _Transformer(NamedTuple):
+    tokens: int
+    width: int
+    layers: int
+    mlp_ratio: float
 
 
-def training_bytes(config: TowerConfig, images: int) -> int:
-    """Give the activations that a backward pass needs."""
-    widths = config.layers * (_KEPT + 2 * config.mlp_ratio)
-    return int(_tokens_bytes(config, images) * widths)
+def forward_bytes(config: AnyTower, samples: int) -> int:
+    """Give the activations of a forward pass that keeps every block's tokens; 0: not known."""
+    tokens, width, layers, mlp_ratio = _transformer(config)
+    return int(samples * tokens * width * FLOAT * (layers + _FORWARD + 2 * mlp_ratio))
+
+
+def training_bytes(config: AnyTower, samples: int) -> int:
+    """Give the activations that a backward pass needs; 0: not known."""
+    tokens, width, layers, mlp_ratio = _transformer(config)
+    return int(samples * tokens * width * FLOAT * layers * (_KEPT + 2 * mlp_ratio))
 
 
 def fact_bytes(
-    config: TowerConfig,
+    config: AnyTower,
     key: FeatureKey,
     counts: Mapping[tuple[str, Role], int],
     classes: Mapping[str, int],
 ) -> int:
     """Give the size of the facts of ``key``; those of crossed keys hold no layers."""
-    layers = 0 if key.crossed else config.layers * config.width
+    layers, width = config.layer_features
+    layers = 0 if key.crossed else layers * width
     floats = layers + config.output_dim + classes[key.task] + 1
     return counts[key.task, key.role] * floats * FLOAT
 
@@ -45,5 +54,11 @@ def size_text(size: int) -> str:
     return f"{size / 2 ** (10 * power):.1f} {('KiB', 'MiB', 'GiB')[power - 1]}"
 
 
-def _tokens_bytes(config: TowerConfig, images: int) -> int:
-    return images * num_tokens(config) * config.width * FLOAT
+def _transformer(config: AnyTower) -> _Transformer:
+    if isinstance(config, TowerConfig):
+        return _Transformer(num_tokens(config), config.width, config.layers, config.mlp_ratio)
+    if isinstance(config, OpenClipTower):
+        return _Transformer(0, 0, 0, 0)  # of no one kind
+    layers, width = config.layer_features
+    hidden = config.transformers.get("intermediate_size", 4 * width)
+    return _Transformer(config.preprocess.length, width, layers, hidden / width)

@@ -5,10 +5,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from distmerge.artefact import CORRECTIONS, MODEL, OWN, ROUTER
-from distmerge.report import REFERENCES
-from distmerge.sweep.folder import StoredRun, model_files
+from distmerge.results import REFERENCES
+from distmerge.sweep.folder import StoredRun, beside_tower, model_files
 from distmerge.sweep.prepare import Prepared
-from distmerge.sweep.recorded import record_inputs
 from distmerge.sweep.trial import recipe_name
 
 
@@ -29,7 +28,6 @@ def save_best(prepared: Prepared, board: pd.DataFrame) -> Best | None:
 
     Its folder is what ``distmerge export`` writes of any run.
     """
-    record_inputs(prepared)
     merged = board[~board["method"].isin(REFERENCES) & board["score"].notna()]
     if merged.empty:
         return None
@@ -62,4 +60,5 @@ def _stored(prepared: Prepared, run_id: str) -> StoredRun:
         classes={task.name: task.classes for task in material.tasks},
         checkpoint_digests=digests.checkpoints,
         head_digests=digests.heads,
+        beside=beside_tower(prepared.source.files.tower, material.config),
     )

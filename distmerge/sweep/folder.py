@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -31,14 +32,18 @@ from distmerge.coordinator import (
     router_bytes,
     vector_bytes,
 )
+from distmerge.errors import CheckpointError
 from distmerge.models import Head
 from distmerge.run import INDIVIDUAL
-from distmerge.spec import TowerConfig
+from distmerge.spec import AnyTower, OpenClipTower, TextTower, TowerConfig
 from distmerge.sweep.current import stored_config
 from distmerge.taskvectors import TaskVectors
 
-_MERGED = "the merged tower: a state dict of open_clip's VisionTransformer"
-_BASE = "the pretrained tower: a state dict of open_clip's VisionTransformer"
+_STATE = {
+    TowerConfig: "open_clip's VisionTransformer",
+    OpenClipTower: "an image tower of open_clip",
+    TextTower: "a text encoder of transformers",
+}
 _HOLDS = {
     VECTORS: "task vectors in float32; every tensor has the task as its first axis",
     ROUTER: "the router and the evidential head",
@@ -58,12 +63,14 @@ class StoredRun:
     """Of all runs of its study that ended well."""
     run_id: str
     recipe: bytes
-    tower: TowerConfig
+    tower: AnyTower
     vectors: TaskVectors
     heads: Mapping[str, Head]
     classes: Mapping[str, tuple[str, ...]]
     checkpoint_digests: Mapping[str, str]
     head_digests: Mapping[str, str]
+    beside: Mapping[str, bytes]
+    """The files that the tower's description names, by name: a tokenizer, or none."""
 
 
 def model_files(run: StoredRun) -> Iterator[tuple[str, bytes]]:
@@ -89,7 +96,7 @@ def described(run: StoredRun) -> Description:
     plain = {name: getattr(row[name], "item", lambda name=name: row[name])() for name in _RAN}
     return Description(
         **plain,
-        **{name: row[name] for name in _RAN_BY},
+        **{name: None if pd.isna(row[name]) else row[name] for name in _RAN_BY},
         run_id=run.run_id,
         study=str(row["study"]),
         method=str(row["method"]),
@@ -111,10 +118,33 @@ def _holdings(run: StoredRun) -> dict[str, str]:
     parts += [CORRECTIONS] if correction_bytes(run.recipe, {}) else []
     parts += [OWN] if own_bytes(run.recipe, {}) else []
     heads = {head_file(task): f"the head of {task}" for task in run.vectors.tasks}
-    return {MODEL: _BASE if routed else _MERGED, **{name: _HOLDS[name] for name in parts}, **heads}
+    model = "the pretrained" if routed else "the merged"
+    return {
+        MODEL: f"{model} tower: a state dict of {_STATE[type(run.tower)]}",
+        **{name: _HOLDS[name] for name in parts},
+        **heads,
+        **dict.fromkeys(run.beside, "cuts texts into tokens; a file of Hugging Face's tokenizers"),
+    }
+
+
+def beside_tower(path: Path, config: AnyTower) -> dict[str, bytes]:
+    """Give the files beside a tower's description that belong to it, by name.
+
+    Raises:
+        CheckpointError: one cannot be read.
+    """
+    if not isinstance(config, TextTower) or config.preprocess.tokenizer is None:
+        return {}
+    name = config.preprocess.tokenizer
+    try:
+        return {name: path.with_name(name).read_bytes()}
+    except OSError as error:
+        raise CheckpointError(f"{path.with_name(name)}: cannot be read ({error})") from error
 
 
 def _content(run: StoredRun, name: str, metadata: Mapping[str, str]) -> bytes:
+    if name in run.beside:
+        return run.beside[name]
     makers: dict[str, Callable[[Mapping[str, str]], bytes | None]] = {
         MODEL: partial(merged_bytes, run.recipe, run.vectors),
         VECTORS: partial(vector_bytes, run.recipe, run.vectors),

@@ -37,7 +37,8 @@ def memory(study: Study, inputs: Inputs, *, num_tasks: int, num_actors: int | No
         num_tasks: how many are merged.
         num_actors: task actors, where they are known.
     """
-    model = num_parameters(inputs) * FLOAT
+    parameters = num_parameters(inputs)
+    model = parameters * FLOAT
     bank = (num_tasks + 1) * model
     images = _images_per_step(study)
     trial = 2 * model + max(
@@ -47,7 +48,7 @@ def memory(study: Study, inputs: Inputs, *, num_tasks: int, num_actors: int | No
     if thinned:
         trial += num_tasks * model
         in_trial = f", the thinned vectors of {' and '.join(thinned)}"
-    rows: list[Row] = [("model", size_text(model), f"{num_parameters(inputs):,} parameters")]
+    rows: list[Row] = [("model", size_text(model), f"{parameters:,} parameters")]
     shared = "shared by all trials of a node"
     if isinstance(study.ray, RayConfig) and study.ray.trial_gpus:
         shared += "; each trial copies it to its GPU"
@@ -55,12 +56,12 @@ def memory(study: Study, inputs: Inputs, *, num_tasks: int, num_actors: int | No
         pinned = ceil((len(inputs.types)) / (num_actors or len(inputs.types)))
         actor = pinned * model + forward_bytes(inputs.config, study.block)
         what = f"{pinned} {'model' if pinned == 1 else 'models'} and the activations"
-        rows.append(("per actor", size_text(actor), f"{what} of {study.block} images (estimate)"))
+        rows.append(("per actor", size_text(actor), f"{what} {_counted(inputs, study.block)}"))
     rows += [
         (
             "per trial",
             size_text(trial),
-            f"merged model, gradient{in_trial}, activations of {shown} images (estimate)",
+            f"merged model, gradient{in_trial}, activations {_counted(inputs, shown)}",
         ),
         ("per node", size_text(bank), f"task vectors and base, {shared}"),
     ]
@@ -92,8 +93,10 @@ def feature_rows(
     classes = {task: stock.classes for task, stock in inputs.stocks.items()}
     total = sum(fact_bytes(inputs.config, key, inputs.counts, classes) for key in distinct)
     config = inputs.config
-    content = f"{config.layers} layers x {config.width}, features and logits per image, float32"
-    yield "to stream", size_text(total), content
+    layers, width = config.layer_features
+    of_layers = f"{layers} layers x {width}, " if layers else ""
+    content = f"{of_layers}features and logits per image, float32"
+    yield "to stream", f"{'' if inputs.exact else 'about '}{size_text(total)}", content
 
 
 def spread(
@@ -120,15 +123,21 @@ def spread(
     return placed
 
 
+def _counted(inputs: Inputs, samples: int) -> str:
+    if forward_bytes(inputs.config, samples) == 0:
+        return f"of {samples} images, which are not known for such a tower and not counted"
+    return f"of {samples} images (estimate)"
+
+
 def _images_per_step(study: Study) -> int:
     """Give the most images of a task that one backward pass of a pipeline's defaults sees."""
     return max(
         stage.hyper.images_per_step
-        for pipeline in study.pipelines
+        for pipeline in study.alternatives
         for stage in run_config(pipeline, {}, study.seed, HYPERS).stages
     )
 
 
 def _thinned(study: Study) -> list[str]:
-    stages = dict.fromkeys(stage for pipeline in study.pipelines for stage in pipeline.stages)
+    stages = dict.fromkeys(stage for pipeline in study.alternatives for stage in pipeline.stages)
     return [stage for stage in stages if "density" in HYPERS[stage].model_fields]

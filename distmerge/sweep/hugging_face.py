@@ -7,15 +7,15 @@ import safetensors.torch
 
 from distmerge.coordinator import is_routed, merged_bytes
 from distmerge.errors import CheckpointError
-from distmerge.models.foreign import to_hugging_face
-from distmerge.spec import Preprocess
+from distmerge.models.foreign import text_model_files, to_hugging_face
+from distmerge.spec import OpenClipTower, Preprocess, TextTower
 from distmerge.sweep.folder import StoredRun
 
 FOLDER = "hugging_face"
 
 
 def hugging_face_files(run: StoredRun) -> Mapping[str, bytes]:
-    """Give the files of a folder that ``CLIPVisionModelWithProjection`` loads.
+    """Give the files of a folder that ``CLIPVisionModelWithProjection`` or ``AutoModel`` loads.
 
     Raises:
         CheckpointError: the model is not one tower, or transformers has no such tower.
@@ -25,24 +25,39 @@ def hugging_face_files(run: StoredRun) -> Mapping[str, bytes]:
             f"run {run.run_id}: a routed model gives every image a tower of its own, which "
             "transformers cannot express; export it with --format open_clip"
         )
+    if isinstance(run.tower, OpenClipTower):
+        raise CheckpointError(
+            f"run {run.run_id}: {run.tower.description} has other names and parts in transformers; "
+            "export it with --format open_clip"
+        )
     merged = safetensors.torch.load(merged_bytes(run.recipe, run.vectors, {}))
-    state, config = to_hugging_face(merged, run.tower)
+    if isinstance(run.tower, TextTower):
+        state = merged
+        files = {
+            name: json.dumps(content, indent=1).encode()
+            for name, content in text_model_files(run.tower).items()
+        }
+        files |= run.beside
+    else:
+        state, config = to_hugging_face(merged, run.tower)
+        files = {
+            "config.json": json.dumps(config, indent=1).encode(),
+            "preprocessor_config.json": _preprocessor(run.tower.preprocess),
+        }
     tensors = {name: tensor.contiguous() for name, tensor in state.items()}
-    return {
-        f"{FOLDER}/config.json": json.dumps(config, indent=1).encode(),
-        f"{FOLDER}/preprocessor_config.json": _preprocessor(run.tower.preprocess),
-        f"{FOLDER}/model.safetensors": safetensors.torch.save(tensors, {"format": "pt"}),
-    }
+    files["model.safetensors"] = safetensors.torch.save(tensors, {"format": "pt"})
+    return {f"{FOLDER}/{name}": content for name, content in files.items()}
 
 
 def _preprocessor(preprocess: Preprocess) -> bytes:
     side = {"height": preprocess.size, "width": preprocess.size}
+    squash = preprocess.resize == "squash"
     content = {
         "image_processor_type": "CLIPImageProcessor",
         "do_resize": True,
-        "size": {"shortest_edge": preprocess.size},
-        "resample": 3,  # bicubic
-        "do_center_crop": True,
+        "size": side if squash else {"shortest_edge": preprocess.size},
+        "resample": {"bilinear": 2, "bicubic": 3}[preprocess.interpolation],
+        "do_center_crop": not squash,
         "crop_size": side,
         "do_rescale": True,
         "rescale_factor": 1 / 255,

@@ -10,31 +10,37 @@ import numpy as np
 
 from distmerge.coordinator import Source
 from distmerge.errors import CheckpointError, DataError, DistmergeError, problem_list
-from distmerge.methods.contract import PRETRAINED
 from distmerge.models import (
     CheckpointFile,
     head_shapes,
     header_problems,
     metadata_problems,
     tower_shapes,
+    zero_shot_problems,
 )
-from distmerge.spec import TaskFiles, TowerConfig, load_tower_config
-from distmerge.tasks import ROLES, Role
+from distmerge.spec import AnyTower, TaskFiles, ZeroShotHead, load_tower_config
+from distmerge.tasks import ROLES, Preview, Role, array_kind, described_data, previewed
 
 
 @dataclass(frozen=True)
 class Stock:
-    """A task's images by what their files say; None where only the sweep can count."""
+    """A task's classes and images by what their files say."""
 
     classes: int
+    """How many classes; 0: only the sweep can count them."""
     images: Mapping[Role, int] | None
+    """How many of each role; None: only the sweep can count them."""
+    names: tuple[str, ...] | None = None
+    """What the classes are called."""
+    exact: bool = True
+    """Whether the images are counted, and not only estimated."""
 
 
 @dataclass(frozen=True)
 class Inputs:
     """What is known of a study's files before anything is loaded."""
 
-    config: TowerConfig
+    config: AnyTower
     types: Mapping[str, str]
     """How each model's tensors are stored."""
     stocks: Mapping[str, Stock]
@@ -49,10 +55,23 @@ class Inputs:
             for role, number in (stock.images or {}).items()
         }
 
+    def certain(self, role: Role) -> dict[str, int]:
+        """Give how many images of a role the tasks have of which that is no estimate."""
+        return {
+            task: stock.images[role]
+            for task, stock in self.stocks.items()
+            if stock.images and stock.exact
+        }
+
     @property
     def counted(self) -> bool:
-        """Whether all images are counted."""
+        """Whether all images are counted or estimated."""
         return all(stock.images is not None for stock in self.stocks.values())
+
+    @property
+    def exact(self) -> bool:
+        """Whether no count is an estimate."""
+        return all(stock.exact for stock in self.stocks.values())
 
 
 def read_inputs(source: Source) -> Inputs:
@@ -63,14 +82,12 @@ def read_inputs(source: Source) -> Inputs:
         DataError: lists what is wrong with the tasks' data, if nothing else is.
     """
     config = load_tower_config(source.files.tower)
-    problems: list[str] = []
-    paths = {PRETRAINED: source.files.base}
-    paths |= {task.name: task.checkpoint for task in source.files.tasks}
+    shapes, problems = tower_shapes(config), list[str]()
     files: dict[str, CheckpointFile] = {}
-    for name, path in paths.items():
+    for name, path in source.checkpoints.items():
         try:
             files[name] = CheckpointFile(path)
-            found = [*header_problems(files[name], tower_shapes(config))]
+            found = [*header_problems(files[name], shapes)]
             found += metadata_problems(files[name], config)
             problems += [f"{name}: {problem}" for problem in found]
         except CheckpointError as error:
@@ -78,8 +95,8 @@ def read_inputs(source: Source) -> Inputs:
     stocks, wrong_data = {}, []
     for task in source.files.tasks:
         try:
-            stocks[task.name] = _stock(task, source)
-            problems += _head_problems(task, stocks[task.name].classes, config)
+            stocks[task.name] = _stock(task, source, config)
+            problems += _head_problems(task, stocks[task.name], config)
         except DistmergeError as error:
             wrong_data.append(str(error))
     if problems or wrong_data:
@@ -89,48 +106,81 @@ def read_inputs(source: Source) -> Inputs:
     return Inputs(config, types, stocks, tuple(_warnings(source, types, stocks)))
 
 
-def _head_problems(task: TaskFiles, num_classes: int, config: TowerConfig) -> Iterator[str]:
-    expected = head_shapes(num_classes, config.output_dim)
+def _head_problems(task: TaskFiles, stock: Stock, config: AnyTower) -> Iterator[str]:
+    if isinstance(task.head, ZeroShotHead):
+        for problem in zero_shot_problems(task.head, stock.names):
+            yield f"task {task.name}: {problem}"
+        return
+    expected = head_shapes(stock.classes, config.output_dim)
     try:
         found = list(header_problems(CheckpointFile(task.head), expected, "the head"))
     except CheckpointError as error:
         found = [str(error)]
     for problem in found:
-        yield f"task {task.name}: head for {num_classes} classes: {problem}"
+        yield f"task {task.name}: head for {stock.classes} classes: {problem}"
 
 
-def _stock(task: TaskFiles, source: Source) -> Stock:
-    """Give a task's class count and, of arrays, its image counts.
+def _stock(task: TaskFiles, source: Source, config: AnyTower) -> Stock:
+    """Give a task's classes and image counts, as far as its files tell.
 
     Raises:
-        CheckpointError: the head, which tells the classes of other data, cannot be read.
-        DataError: the arrays cannot be read, or hold too few images.
+        CheckpointError: the head, which tells the classes where the data do not, cannot be read.
+        DataError: data are missing or do not fit, or hold too few images.
     """
-    if not (isinstance(task.data, Path) and any(task.data.glob("*.images.npy"))):
-        head = CheckpointFile(task.head).tensors.get("bias")
-        return Stock(head.shape[0] if head and head.shape else 0, None)
-    place = f"task {task.name}, {task.data}"
+    data = described_data(task, config.preprocess, transductive=source.transductive)
+    if isinstance(data, Path):
+        found = _array_preview(task, data, source, array_kind(config.preprocess))
+    else:
+        try:
+            found = previewed(data, array_kind(config.preprocess))
+        except DataError as error:
+            raise DataError(f"task {task.name}, data: {error}") from error
+    classes = len(found.classes) if found.classes else _head_classes(task)
+    if found.counts is None:
+        return Stock(classes, None, found.classes)
+    images = _asked(found, source, f"task {task.name}, {task.data}")
+    return Stock(classes, images, found.classes, found.exact)
+
+
+def _head_classes(task: TaskFiles) -> int:
+    if not isinstance(task.head, Path):
+        return 0
+    bias = CheckpointFile(task.head).tensors.get("bias")
+    return bias.shape[0] if bias and bias.shape else 0
+
+
+def _array_preview(task: TaskFiles, folder: Path, source: Source, kind: str) -> Preview:
     try:
-        classes = len(json.loads((task.data / "classes.json").read_text(encoding="utf-8")))
-        held: dict[Role, int] = {
-            role: len(np.load(task.data / f"{role}.images.npy", mmap_mode="r", allow_pickle=False))
+        names = json.loads((folder / "classes.json").read_text(encoding="utf-8"))
+        held: dict[str, int] = {
+            role: len(np.load(folder / f"{role}.{kind}.npy", mmap_mode="r", allow_pickle=False))
             for role in ROLES
             if not (role == "adapt" and source.transductive)
         }
+        return Preview(tuple(map(str, names)), held, exact=True)
     except (OSError, ValueError, EOFError, TypeError) as error:
-        raise DataError(f"{place}: {error}") from error
+        raise DataError(f"task {task.name}, {folder}: {error}") from error
+
+
+def _asked(found: Preview, source: Source, place: str) -> dict[Role, int]:
+    """Give how many images of every role a study takes.
+
+    Raises:
+        DataError: there are fewer than it asks for.
+    """
+    assert found.counts is not None
     asked = source.images.model_dump()
+    roles = [role for role in ROLES if not (role == "adapt" and source.transductive)]
     few = [
-        f"{role}.images.npy holds {number} images, expected at least {asked[role] or 1}"
-        for role, number in held.items()
-        if number < (asked[role] or 1)
+        f"{role} holds {found.counts[role]} images, expected at least {asked[role] or 1}"
+        for role in roles
+        if found.exact and found.counts[role] < (asked[role] or 1)
     ]
     if few:
         raise DataError(f"{place}: {'; '.join(few)}")
-    images = {role: asked[role] or number for role, number in held.items()}
-    images["adapt"] = images.get("adapt", images["report"])
-    images |= dict.fromkeys(source.levels, images["report"])
-    return Stock(classes, images)
+    images = {role: min(asked[role] or found.counts[role], found.counts[role]) for role in roles}
+    images.setdefault("adapt", images["report"])
+    return images | dict.fromkeys(source.levels, images["report"])
 
 
 def _types(file: CheckpointFile) -> str:
@@ -147,10 +197,8 @@ def _warnings(
             f"checkpoints are stored in different types ({listed}): a task vector then holds "
             "rounding of the coarser one"
         )
-    models = {PRETRAINED: source.files.base}
-    models |= {task.name: task.checkpoint for task in source.files.tasks}
     same: dict[Path, list[str]] = {}
-    for name, path in models.items():
+    for name, path in source.checkpoints.items():
         same.setdefault(path.resolve(), []).append(name)
     for path, names in same.items():
         if len(names) > 1:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from distmerge import __version__
 from distmerge.coordinator import Digests, FeatureKey, Source
-from distmerge.files import whole_file
-from distmerge.spec import digest
-from distmerge.tasks import ARRAYS_REVISION, Role, listed
+from distmerge.files import file_stamp, whole_file
+from distmerge.spec import TaskFiles, ZeroShotHead, digest, is_url
+from distmerge.tasks import ARRAYS_REVISION, Role, listed, locations
 
 
 def remember(cache: Path, source: Source, crossed: tuple[Role, ...], digests: Digests) -> None:
@@ -32,24 +32,23 @@ def remembered(cache: Path, source: Source, crossed: tuple[Role, ...]) -> Digest
 
 
 def _place(cache: Path, source: Source, crossed: tuple[Role, ...]) -> Path | None:
-    if not all(isinstance(task.data, Path) for task in source.files.tasks):
+    if any(is_url(place) for task in source.files.tasks for place in _places(task)):
         return None
     settings = [source.images.model_dump(), source.transductive, source.unseen, source.levels]
     asked = [__version__, ARRAYS_REVISION, source.corruption_seed, crossed, *settings]
-    names = [task.name for task in source.files.tasks]
-    stamps = [_stamp(path) for path in _files(source)]
-    return cache / "digests" / f"{digest([asked, names, stamps])}.json"
+    tasks = [task.model_dump(mode="json") for task in source.files.tasks]
+    stamps = [file_stamp(path) for path in _files(source)]
+    return cache / "digests" / f"{digest([asked, tasks, stamps])}.json"
 
 
 def _files(source: Source) -> Iterator[Path]:
     yield from (source.files.tower, source.files.base)
     for task in source.files.tasks:
-        yield from (task.checkpoint, task.head)
-        assert isinstance(task.data, Path)
-        yield from (Path(file.path) for file in listed(str(task.data)).files)
+        heads = task.head.files.values() if isinstance(task.head, ZeroShotHead) else [task.head]
+        yield from (task.checkpoint, *heads)
+        for place in _places(task):
+            yield from (Path(file.path) for file in listed(place).files)
 
 
-def _stamp(path: Path) -> list[object]:
-    """Give what changes whenever a file is written; the time of change cannot be set back."""
-    stat = path.stat()
-    return [str(path.absolute()), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+def _places(task: TaskFiles) -> list[str]:
+    return [str(task.data)] if isinstance(task.data, Path) else list(locations(task.data))

@@ -10,6 +10,7 @@ from distmerge.sweep.environment import set_ray_environment
 if TYPE_CHECKING:
     import pandas as pd
 
+    from distmerge.results import RunStore
     from distmerge.sweep.finish import Best
     from distmerge.sweep.prepare import Prepared
 
@@ -25,31 +26,57 @@ class SweepResult(NamedTuple):
     """Where the results dataset lies."""
 
 
-def run_sweep(study: Study, console: Console) -> SweepResult:
+def run_sweep(study: Study, console: Console, parent: str | None = None) -> SweepResult:
     """Do what a study asks for and is not in its results yet.
+
+    Args:
+        study: what to run.
+        console: shows progress.
+        parent: a study in the same storage; finished runs of it that ``study`` would repeat are
+            taken over.
 
     Raises:
         CapacityError: the cluster is too small or does not answer.
         CheckpointError: a checkpoint or head does not fit.
+        ConfigError: the study was run with other content, or ``parent`` has no rows.
         DataError: a task's images or labels do not fit.
-        ResultsError: the storage cannot be read or written.
+        KeyboardInterrupt: Ctrl-C, or as ``Terminated`` SIGTERM; the state of runs is saved.
+        ResultsError: the storage cannot be read or written, or another driver runs the study.
         WorkerTimeoutError: a worker does not answer in time.
         ZooError: the built-in zoo cannot be built.
     """
     set_ray_environment()
     from distmerge.methods import HYPERS
-    from distmerge.report import leaderboard
     from distmerge.results import RunStore
+    from distmerge.sweep.changes import check_unchanged
+    from distmerge.sweep.lease import refuse_second
+    from distmerge.sweep.signals import terminable
+
+    store = RunStore(study.storage, HYPERS)
+    store.check_writable()
+    check_unchanged(store, study)
+    refuse_second(store, study.study)
+    with terminable():
+        return _sweep(study, console, parent, store)
+
+
+def _sweep(study: Study, console: Console, parent: str | None, store: "RunStore") -> SweepResult:
+    from distmerge.results import leaderboard
+    from distmerge.sweep.changes import record_study
     from distmerge.sweep.current import current_rows
     from distmerge.sweep.finish import save_best
+    from distmerge.sweep.lease import lease
     from distmerge.sweep.prepare import prepare
+    from distmerge.sweep.recorded import record_inputs
 
-    RunStore(study.storage, HYPERS).check_writable()
-    prepared = prepare(study, lambda line: console.print(line, highlight=False))
-    failed = _run(prepared, console) if prepared.search.remaining else 0
-    rows = current_rows(prepared.store.records(study.study), study, prepared.digests)
-    board = leaderboard(rows, study.study)
-    return SweepResult(board, save_best(prepared, board), failed, prepared.store.place)
+    prepared = prepare(study, lambda line: console.print(line, highlight=False), parent)
+    with lease(store, study.study):
+        record_study(store, study, prepared.digests)
+        record_inputs(prepared)
+        failed = _run(prepared, console) if prepared.search.remaining else 0
+        rows = current_rows(store.records(study.study), study, prepared.digests)
+        board = leaderboard(rows, study.study)
+        return SweepResult(board, save_best(prepared, board), failed, store.place)
 
 
 def _run(prepared: "Prepared", console: Console) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from distmerge.methods import HYPERS
 from distmerge.spec import (
+    AnyOf,
     ModelFiles,
     Pipeline,
     RayConfig,
@@ -17,6 +18,7 @@ from distmerge.spec import (
     Study,
     described,
     digest,
+    num_trials,
     run_config,
     search_space,
 )
@@ -25,10 +27,10 @@ from distmerge.sweep.seeds import other_seeds
 from distmerge.zoo import cache_root, zoo_files
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from distmerge.coordinator import Digests, FeatureKey, Source
+    from distmerge.sweep.history import StoredRows
     from distmerge.sweep.inputs import Inputs
+    from distmerge.sweep.search import Search
 
 Row = Sequence[object]
 
@@ -48,17 +50,17 @@ class _Known:
     source: "Source"
     inputs: "Inputs"
     digests: "Digests | None"
-    finished: "pd.DataFrame"
+    rows: "StoredRows"
     place: str
 
     @property
     def missing(self) -> "tuple[FeatureKey, ...] | None":
         """The facts that are not cached; None where that is not known."""
-        from distmerge.coordinator import FeatureStore
+        from distmerge.sweep.prepare import feature_store
 
         if self.digests is None:
             return None
-        store = FeatureStore(cache_root() / "features")
+        store = feature_store(self.study)
         return tuple(key for key in self.digests.keys if key not in store)
 
     @property
@@ -108,11 +110,13 @@ def plan_lines(study: Study) -> Iterator[str]:
 
 def _known(study: Study, files: ModelFiles) -> _Known:
     from distmerge.results import RunStore
+    from distmerge.sweep.history import stored_rows
     from distmerge.sweep.inputs import read_inputs
     from distmerge.sweep.known import remembered
     from distmerge.sweep.prepare import (
         check_batches,
         check_corrections,
+        check_tower,
         check_unseen,
         crossed_roles,
         study_source,
@@ -122,12 +126,12 @@ def _known(study: Study, files: ModelFiles) -> _Known:
     source = study_source(study, files)
     check_unseen(study, source)
     inputs = read_inputs(source)
-    seen = [task.name for task in source.seen]
-    adapt = {task: n for (task, role), n in inputs.counts.items() if role == "adapt"}
-    check_batches(study, {task: adapt[task] for task in seen if task in adapt})
+    check_tower(study, inputs.config)
+    adapt = inputs.certain("adapt")
+    check_batches(study, {t.name: adapt[t.name] for t in source.seen if t.name in adapt})
     digests = remembered(cache_root(), source, crossed_roles(study))
     store = RunStore(study.storage, HYPERS)
-    return _Known(study, source, inputs, digests, store.finished(study.study), store.place)
+    return _Known(study, source, inputs, digests, stored_rows(store, study), store.place)
 
 
 def _sections(known: _Known) -> Iterator[Section]:
@@ -135,8 +139,7 @@ def _sections(known: _Known) -> Iterator[Section]:
 
     nodes = _nodes(known.study)
     actors = _num_actors(known, nodes)
-    seen = len(known.source.seen)
-    held = memory(known.study, known.inputs, num_tasks=seen, num_actors=actors)
+    held = memory(known.study, known.inputs, num_tasks=len(known.source.seen), num_actors=actors)
     yield Section("tower", list(_tower_rows(known)))
     yield Section("tasks", list(_task_rows(known)))
     yield Section("runs", list(_run_rows(known.study, known)))
@@ -151,11 +154,8 @@ def _sections(known: _Known) -> Iterator[Section]:
 
 def _tower_rows(known: _Known) -> Iterator[Row]:
     config = known.inputs.config
-    activation = "QuickGELU" if config.quick_gelu else "GELU"
-    preprocess = config.preprocess
-    mean, std = (" ".join(f"{x:g}" for x in part) for part in (preprocess.mean, preprocess.std))
-    yield "architecture", f"{config.backbone}, features of {config.output_dim}, {activation}"
-    yield "preprocess", f"{preprocess.size} pixels, mean {mean}, deviation {std}"
+    yield "architecture", config.description
+    yield "preprocess", config.preprocess.description
 
 
 def _task_rows(known: _Known) -> Iterator[Row]:
@@ -163,28 +163,35 @@ def _task_rows(known: _Known) -> Iterator[Row]:
 
     yield "task", "classes", *ROLES, "checkpoint"
     for name, stock in known.inputs.stocks.items():
-        counts = [stock.images[role] if stock.images else "?" for role in ROLES]
+        about = "" if stock.exact else "~"
+        counts = [f"{about}{stock.images[role]}" if stock.images else "?" for role in ROLES]
         unseen = "  unseen: reported on, not merged" if name in known.study.unseen else ""
-        yield name, stock.classes, *counts, known.inputs.types[name] + unseen
+        yield name, stock.classes or "?", *counts, known.inputs.types[name] + unseen
 
 
 def _run_rows(study: Study, known: _Known | None = None) -> Iterator[Row]:
-    for pipeline in study.pipelines:
-        space = search_space(pipeline, HYPERS)
-        runs = pipeline.trials if space else 1
-        more = len(other_seeds(study, pipeline))
+    for entry in study.pipelines:
+        runs = int(num_trials(entry, HYPERS, study.sampler))
+        more = max(len(other_seeds(study, pipeline)) for pipeline in entry.alternatives)
         again = f", then the best one with {more} more {'seed' if more == 1 else 'seeds'}"
-        text = f"{pipeline.name}: {runs} {'run' if runs == 1 else 'runs'}{again if more else ''}"
-        yield (f"{text}; {_time(known, pipeline)}" if known else text,)
-        searched = space if runs > 1 else {}
-        for key, value in run_config(pipeline, {}, study.seed, HYPERS).values().items():
-            yield (f"  {key} = {described(searched[key]) if key in searched else value}",)
+        text = f"{entry.name}: {runs} {'run' if runs == 1 else 'runs'}{again if more else ''}"
+        yield (f"{text}; {_time(known, entry)}" if known else text,)
+        shown: dict[str, object] = {}
+        for pipeline in entry.alternatives:
+            searched = search_space(pipeline, HYPERS) if runs > 1 else {}
+            shown |= run_config(pipeline, {}, study.seed, HYPERS).values()
+            shown |= {key: described(range_) for key, range_ in searched.items()}
+        yield from ((f"  {key} = {value}",) for key, value in shown.items())
+    warm = _search(known, study.pipelines).warm if known else 0
+    yield from [(f"warm start from {warm} runs of earlier studies",)] if warm else []
 
 
-def _time(known: _Known, pipeline: Pipeline) -> str:
+def _time(known: _Known, entry: Pipeline | AnyOf) -> str:
     """Give the seconds that earlier runs of the same study and stages let expect."""
-    rows = known.finished[known.finished["method"] == pipeline.name].drop_duplicates("run_id")
-    left = _search(known, (pipeline,))
+    names = [pipeline.name for pipeline in entry.alternatives]
+    own = known.rows.own[known.rows.own["status"] == "ok"]
+    rows = own[own["method"].isin(names)].drop_duplicates("run_id")
+    left = _search(known, (entry,)).remaining
     if not left:
         return "all done"
     if rows.empty:
@@ -194,17 +201,18 @@ def _time(known: _Known, pipeline: Pipeline) -> str:
     return f"{left} to do, about {left * median:.0f} s of computing ({based})"
 
 
-def _search(known: _Known, pipelines: tuple[Pipeline, ...]) -> int:
-    """Give how many runs are left to do; without digests no stored run counts as done."""
+def _search(known: _Known, pipelines: tuple[Pipeline | AnyOf, ...]) -> "Search":
+    """Give the search as it stands; without digests no stored run counts as done."""
     import optuna
 
     from distmerge.run import run_id
+    from distmerge.sweep.history import past_runs
     from distmerge.sweep.search import Search
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # one line per pipeline says nothing
     study = known.study.model_copy(update={"pipelines": pipelines})
     identify = partial(run_id, study, known.digests) if known.digests else _by_settings
-    return Search(study, HYPERS, identify, known.finished).remaining
+    return Search(study, HYPERS, identify, past_runs(known.rows, study, identify))
 
 
 def _by_settings(config: RunConfig) -> str:
@@ -212,8 +220,8 @@ def _by_settings(config: RunConfig) -> str:
 
 
 def _remaining(known: _Known) -> str:
-    left = _search(known, known.study.pipelines)
-    unsure = known.digests is None and not known.finished.empty
+    left = _search(known, known.study.pipelines).remaining
+    unsure = known.digests is None and not known.rows.own.empty
     return f"at most {left} (no sweep has read these files yet)" if unsure else str(left)
 
 
@@ -289,4 +297,4 @@ def _text(section: Section) -> Iterator[str]:
 
 
 def _numeric(cells: Sequence[str]) -> bool:
-    return bool(cells) and all(re.fullmatch(r"[\d.,?]+", cell) for cell in cells)
+    return bool(cells) and all(re.fullmatch(r"[\d.,?~]+", cell) for cell in cells)

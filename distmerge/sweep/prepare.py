@@ -1,6 +1,6 @@
 """Load and check everything that a study names, before any work starts."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,30 +13,38 @@ from distmerge.coordinator import (
     FeatureStore,
     Material,
     Source,
+    found_source,
     load_material,
     load_vectors,
     source_digests,
+    with_head_files,
 )
 from distmerge.errors import ConfigError, DataError, problem_list
 from distmerge.methods import HYPERS, METHODS
-from distmerge.results import RunStore
+from distmerge.models import tower_shapes
+from distmerge.results import RunStore, open_folder
 from distmerge.run import run_id
 from distmerge.spec import (
+    AnyTower,
     Choice,
     IntUniform,
     ModelFiles,
     Pipeline,
     Study,
     TaskFiles,
+    TextTower,
+    TowerConfig,
     Value,
     run_config,
     search_space,
 )
+from distmerge.sweep.fork import take_over
+from distmerge.sweep.history import past_runs, stored_rows
 from distmerge.sweep.inputs import read_inputs
 from distmerge.sweep.known import remember
 from distmerge.sweep.search import Search
 from distmerge.tasks import Role
-from distmerge.taskvectors import TaskVectors
+from distmerge.taskvectors import TaskVectors, last_layer
 from distmerge.zoo import build_zoo, cache_root
 
 Report = Callable[[str], None]
@@ -57,30 +65,39 @@ class Prepared:
     search: Search
 
 
-def prepare(study: Study, report: Report) -> Prepared:
-    """Give the study's inputs, checked.
+def prepare(study: Study, report: Report, parent: str | None = None) -> Prepared:
+    """Give the study's inputs, checked; of ``parent`` it takes over the runs that are the same.
 
     Raises:
         CheckpointError: a checkpoint or head does not fit.
         ConfigError: an unseen task is unknown, too few are left to merge, or a correction follows
-            a router.
+            a router, or ``parent`` has no rows.
         DataError: a task's images or labels do not fit, or are fewer than a method's batch.
         ZooError: the built-in zoo cannot be built.
     """
     check_corrections(study)
+    features = feature_store(study)
+    if features.shared:
+        features.shared.probe()
     source = study_source(study, _files(study, report))
     check_unseen(study, source)
-    read_inputs(source)
+    check_tower(study, read_inputs(source).config)
     material = load_material(source)
+    named, source = source, with_head_files(source, (*material.tasks, *material.unseen))
+    source = found_source(source, material)
     check_batches(study, {task.name: len(task.adapt) for task in material.tasks})
     vectors = load_vectors(source, material.tower)
     digests = source_digests(source, material, crossed_roles(study))
-    remember(cache_root(), source, crossed_roles(study), digests)
+    remember(cache_root(), named, crossed_roles(study), digests)
     store = RunStore(study.storage, HYPERS)
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # one line per pipeline says nothing
+    if parent is not None:
+        report(f"runs taken over from {parent}: {take_over(store, parent, study, digests)}")
     identify = partial(run_id, study, digests)
-    search = Search(study, HYPERS, identify, store.finished(study.study))
-    features = FeatureStore(Path(cache_root()) / "features")
+    past = past_runs(stored_rows(store, study), study, identify)
+    search = Search(study, HYPERS, identify, past)
+    if search.warm:
+        report(f"warm start: the search learns from {search.warm} runs of earlier studies")
     return Prepared(study, source, material, vectors, digests, features, store, search)
 
 
@@ -94,7 +111,18 @@ def study_source(study: Study, files: ModelFiles) -> Source:
         study.levels,
         study.corruption_seed,
         Path(cache_root()) / "images",
+        bank=study.bank,
     )
+
+
+def feature_store(study: Study) -> FeatureStore:
+    """Give where the individual models' features are kept.
+
+    Raises:
+        ResultsError: the study's ``features`` is no place that can be opened.
+    """
+    shared = None if study.features is None else open_folder(study.features)
+    return FeatureStore(Path(cache_root()) / "features", shared)
 
 
 def device_name(gpus: float) -> str:
@@ -119,7 +147,7 @@ def _absolute(files: ModelFiles) -> ModelFiles:
         TaskFiles(
             name=task.name,
             checkpoint=_place(task.checkpoint),
-            head=_place(task.head),
+            head=_place(task.head) if isinstance(task.head, Path) else task.head.absolute(),
             data=_place(task.data) if isinstance(task.data, Path) else task.data.absolute(),
         )
         for task in files.tasks
@@ -133,7 +161,7 @@ def _place(path: Path) -> Path:
 
 def crossed_roles(study: Study) -> tuple[Role, ...]:
     """Give the roles on which a method needs every task's model on every task's images."""
-    stages = [stage for pipeline in study.pipelines for stage in pipeline.stages]
+    stages = [stage for pipeline in study.alternatives for stage in pipeline.stages]
     return tuple(dict.fromkeys(role for stage in stages for role in METHODS[stage].crossed))
 
 
@@ -146,13 +174,18 @@ def check_batches(study: Study, adapt_images: Mapping[str, int]) -> None:
     problems = [
         f"pipelines.{i}: {stage.method} draws {stage.hyper.images_per_step} images per step; "
         f"task {task} has {available} adapt images"
-        for i, pipeline in enumerate(study.pipelines)
+        for i, pipeline in _numbered(study)
         for stage in run_config(pipeline, _largest(pipeline), study.seed, HYPERS).stages
         for task, available in adapt_images.items()
         if stage.hyper.images_per_step > available
     ]
     if problems:
         raise DataError(problem_list("batches are larger than the data", problems))
+
+
+def _numbered(study: Study) -> Iterator[tuple[int, Pipeline]]:
+    for i, entry in enumerate(study.pipelines):
+        yield from ((i, pipeline) for pipeline in entry.alternatives)
 
 
 def _largest(pipeline: Pipeline) -> dict[str, Value]:
@@ -173,7 +206,7 @@ def check_corrections(study: Study) -> None:
         ConfigError: lists the pipelines where it has not.
     """
     problems = []
-    for i, pipeline in enumerate(study.pipelines):
+    for i, pipeline in _numbered(study):
         first, *corrections = run_config(pipeline, {}, study.seed, HYPERS).stages
         if corrections and not first.hyper.correctable:
             problems.append(
@@ -182,6 +215,45 @@ def check_corrections(study: Study) -> None:
             )
     if problems:
         raise ConfigError(problem_list("stages that do not fit", problems))
+
+
+def check_tower(study: Study, config: AnyTower) -> None:
+    """Check that the study's methods and levels are made for such a tower.
+
+    Raises:
+        ConfigError: lists those that are not.
+    """
+    stages = dict.fromkeys(stage for pipeline in study.alternatives for stage in pipeline.stages)
+    problems = [
+        f"{stage}: got {config.backbone}; expected a VisionTransformer of open_clip, whose tokens "
+        "it reads and routes; leave its pipelines out"
+        for stage in stages
+        if METHODS[stage].needs_vision_transformer and not isinstance(config, TowerConfig)
+    ]
+    problems += _layer_problems(study, config)
+    if study.levels and isinstance(config, TextTower):
+        problems.append("levels: corruptions are made for images, not for texts; leave levels out")
+    if problems:
+        raise ConfigError(problem_list("the tower does not fit the study", problems))
+
+
+def _layer_problems(study: Study, config: AnyTower) -> Iterator[str]:
+    """Yield the pipelines that want a layer, by default or by choice, that the tower has not."""
+    for i, pipeline in _numbered(study):
+        ranges = search_space(pipeline, HYPERS)
+        choices = {k: r.values for k, r in ranges.items() if isinstance(r, Choice)}
+        points = [{}, *({k: value} for k, values in choices.items() for value in values)]
+        layers = {
+            stage.hyper.tower_layer: stage.method
+            for point in points
+            for stage in run_config(pipeline, point, study.seed, HYPERS).stages
+        }
+        for layer, method in layers.items():
+            if layer and not last_layer(tuple(tower_shapes(config)), layer):
+                yield (
+                    f"pipelines.{i}: {method}.layer: a {config.backbone} has no layer {layer}; "
+                    f"set {method}.layer: head"
+                )
 
 
 def check_unseen(study: Study, source: Source) -> None:

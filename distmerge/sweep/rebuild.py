@@ -10,12 +10,11 @@ from distmerge import __version__
 from distmerge.coordinator import Digests, Source, load_vectors, tower_digest
 from distmerge.errors import CheckpointError, ResultsError, problem_list
 from distmerge.models import Tower, file_digest, load_head
-from distmerge.report import REFERENCES
-from distmerge.results import RunStore
+from distmerge.results import REFERENCES, RunStore
 from distmerge.run import run_id as identity
 from distmerge.spec import ImageCounts, Pipeline, Study, load_tower_config
 from distmerge.sweep.current import stored_config
-from distmerge.sweep.folder import StoredRun
+from distmerge.sweep.folder import StoredRun, beside_tower
 from distmerge.sweep.recorded import RecordedInputs, recorded_inputs
 from distmerge.sweep.trial import recipe_name
 
@@ -63,10 +62,12 @@ def rebuilt(store: RunStore, row: Mapping[Any, Any]) -> StoredRun:
     digests = _digests(inputs, row)
     _check_identity(rows[rows["run_id"] == run_id], inputs, digests)
     tower = load_tower_config(inputs.files.tower)
-    source = Source(inputs.files, ImageCounts(), transductive=False, unseen=inputs.unseen)
+    source = Source(
+        inputs.files, ImageCounts(), transductive=False, unseen=inputs.unseen, bank=inputs.bank
+    )
     heads = {
         task.name: load_head(
-            task.head, num_classes=len(inputs.classes[task.name]), feature_dim=tower.output_dim
+            task.head_file, num_classes=len(inputs.classes[task.name]), feature_dim=tower.output_dim
         )
         for task in source.seen
     }
@@ -80,6 +81,7 @@ def rebuilt(store: RunStore, row: Mapping[Any, Any]) -> StoredRun:
         classes=inputs.classes,
         checkpoint_digests=digests.checkpoints,
         head_digests=digests.heads,
+        beside=beside_tower(inputs.files.tower, tower),
     )
 
 
@@ -93,7 +95,7 @@ def _digests(inputs: RecordedInputs, row: Mapping[Any, Any]) -> Digests:
     expected = {files.base: str(row["base_digest"])}
     checkpoints = json.loads(row["checkpoint_digests"])
     for task, value in zip(files.tasks, checkpoints, strict=True):
-        expected |= {task.checkpoint: value, task.head: inputs.heads[task.name]}
+        expected |= {task.checkpoint: value, task.head_file: inputs.heads[task.name]}
     found = {}
     for path, value in expected.items():
         try:
@@ -113,9 +115,10 @@ def _digests(inputs: RecordedInputs, row: Mapping[Any, Any]) -> Digests:
         tower=tower,
         base=found[files.base],
         checkpoints={task.name: found[task.checkpoint] for task in files.tasks},
-        heads={task.name: found[task.head] for task in files.tasks},
+        heads={task.name: found[task.head_file] for task in files.tasks},
         images=str(row["data_digest"]),
         keys=(),
+        bank=inputs.bank,
     )
 
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from distmerge.errors import ResultsError
 from distmerge.results import RunStore
-from distmerge.spec import Frozen, ModelFiles, digest
+from distmerge.spec import BankType, Frozen, ModelFiles, digest
 from distmerge.sweep.prepare import Prepared
 
 
@@ -25,6 +25,8 @@ class RecordedInputs(Frozen):
     """Digest of the tower's description."""
     heads: dict[str, str]
     """Digest of every head."""
+    bank: BankType = "float32"
+    """How task vectors were held."""
 
 
 def record_inputs(prepared: Prepared) -> None:
@@ -40,6 +42,7 @@ def record_inputs(prepared: Prepared) -> None:
         classes={task.name: task.classes for task in prepared.material.tasks},
         tower=digests.tower,
         heads=dict(digests.heads),
+        bank=digests.bank,
     )
     checkpoints = json.dumps(list(digests.checkpoints.values()))
     name = _name(prepared.study.study, digests.base, checkpoints, digests.images)

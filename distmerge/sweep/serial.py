@@ -13,25 +13,27 @@ def sweep_here(prepared: Prepared, board: Board, report: Report) -> None:
 
     Raises:
         CheckpointError: a fine-tuned model is not better than the pretrained one.
+        ResultsError: the storage cannot be read or written.
     """
     session = _session(prepared, report)
     check_sanity(session, report)
-    recorder = Recorder(prepared.store, prepared.study.study)
-    for record in references(session):
+    recorder = Recorder(prepared.store, prepared.study.study, prepared.search.rungs)
+    for record in references(session, recorder.finished):
         recorder.append(Done(record, None))
     with board:
         while (suggestion := prepared.search.ask()) is not None:
             board.started(suggestion)
-            done = attempt(session, suggestion.config, "", board.stepped)
+            done = attempt(session, suggestion.config, "", board.stepped, recorder)
             recorder.append(done)
             result = ended(done.record)
-            prepared.search.tell(suggestion, result.score)
+            prepared.search.tell(suggestion, result.score, result.cost, dict(result.rungs))
             board.ended(suggestion, result)
 
 
 def _session(prepared: Prepared, report: Report) -> Session:
     bank = local_features(
         prepared.source,
+        prepared.material,
         prepared.digests.keys,
         prepared.features,
         block=prepared.study.block,

@@ -25,16 +25,65 @@ from distmerge.coordinator import (
     Source,
     checked_device,
     load_material,
-    mapped_vectors,
     placed,
 )
 from distmerge.methods.contract import PRETRAINED, IndividualModels
 from distmerge.run import Session
 from distmerge.spec import RayConfig, Study
 from distmerge.sweep.prepare import Prepared, Report
+from distmerge.sweep.rungs import Seen
 from distmerge.sweep.trial import Done, Recorder
+from distmerge.taskvectors import BankArrays, mapped_vectors
 
 RecorderActor = ray.remote(Recorder)
+
+
+@dataclass(frozen=True)
+class Writer:
+    """The recorder of the driver's node, asked from anywhere."""
+
+    actor: Any
+    timeout_s: float
+
+    def append(self, done: Done) -> None:
+        """Have a run recorded; it is stored when this returns.
+
+        Raises:
+            ResultsError: the storage cannot be written.
+            WorkerTimeoutError: the recorder does not answer in time.
+        """
+        self._answer(self.actor.append.remote(done))
+
+    def read_state(self, run_id: str) -> bytes:
+        """Give what an unfinished run left; nothing if there is none."""
+        content: bytes = self._answer(self.actor.read_state.remote(run_id))
+        return content
+
+    def write_state(self, run_id: str, content: bytes) -> None:
+        """Keep an unfinished run's state, in place of an older one."""
+        self._answer(self.actor.write_state.remote(run_id, content))
+
+    def read_rungs(self, method: str, run_id: str) -> Seen:
+        """Give the scores at rungs that an unfinished run had."""
+        seen: Seen = self._answer(self.actor.read_rungs.remote(method, run_id))
+        return seen
+
+    def stays(self, method: str, run_id: str, seen: Seen) -> bool:
+        """Keep a run's scores at rungs; give whether it goes on from the last one."""
+        stays: bool = self._answer(self.actor.stays.remote(method, run_id, seen))
+        return stays
+
+    def halt(self) -> None:
+        """Ask the runs in progress to save their state and end."""
+        self._answer(self.actor.halt.remote())
+
+    def is_halted(self) -> bool:
+        """Whether that was asked."""
+        halted: bool = self._answer(self.actor.is_halted.remote())
+        return halted
+
+    def _answer(self, ref: Any) -> Any:
+        return answer(ref, self.timeout_s, "the writer of results")
 
 
 @dataclass(frozen=True)
@@ -49,7 +98,7 @@ class Shared:
     vectors: Any
     features: FeatureRefs
     members: tuple[Member, ...]
-    recorder: Any
+    recorder: Writer
 
 
 @contextmanager
@@ -74,10 +123,7 @@ def shared_facts(
     keys = prepared.digests.keys
     features = stored_features(keys, prepared.features)
     missing = tuple(key for key in keys if key not in features)
-    arrays = {
-        "base": ray.put(prepared.vectors.base.numpy()),
-        "vectors": ray.put(prepared.vectors.vectors.numpy()),
-    }
+    arrays = {name: ray.put(a) for name, a in prepared.vectors.arrays()._asdict().items()}
     stays = config.gradient == "actors"
     with ExitStack() as stack:
         members: tuple[Member, ...] = ()
@@ -93,6 +139,8 @@ def shared_facts(
         if not stays:
             stack.close()  # trials read the bank alone; the actors' cores are theirs now
             members = ()
+        recorder = _start_recorder(prepared, config)
+        stack.callback(ray.kill, recorder)
         yield Shared(
             prepared.study,
             config,
@@ -100,7 +148,7 @@ def shared_facts(
             prepared.digests,
             features=features,
             members=members,
-            recorder=_start_recorder(prepared, config),
+            recorder=Writer(recorder, config.timeout_s),
             **arrays,
         )
 
@@ -118,21 +166,12 @@ def open_session(shared: Shared, device: str) -> Session:
     base, vectors = (
         answer(ref, config.timeout_s, "task vectors") for ref in (shared.base, shared.vectors)
     )
-    bank = mapped_vectors(names, material.tower, base, vectors).to(target)
+    bank = mapped_vectors(names, material.tower.shapes, BankArrays(base, vectors)).to(target)
     features = FeatureBank(shared.features, config.timeout_s)
     models: IndividualModels = LocalModels(material, features)
     if shared.members:
         models = RayModels(features, shared.members, names, config.timeout_s)
     return Session(shared.study, material, bank, shared.digests, models)
-
-
-def record_done(shared: Shared, done: Done) -> None:
-    """Have a run recorded; it is stored when this returns.
-
-    Raises:
-        WorkerTimeoutError: the writer does not answer in time.
-    """
-    answer(shared.recorder.append.remote(done), shared.config.timeout_s, "the writer of results")
 
 
 def _start_recorder(prepared: Prepared, config: RayConfig) -> Any:
@@ -144,4 +183,4 @@ def _start_recorder(prepared: Prepared, config: RayConfig) -> Any:
         max_task_retries=config.max_restarts,
         scheduling_strategy=here,
     )
-    return options.remote(prepared.store, prepared.study.study)
+    return options.remote(prepared.store, prepared.study.study, prepared.search.rungs)

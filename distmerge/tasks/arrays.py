@@ -11,13 +11,26 @@ from typing import NamedTuple
 import numpy as np
 
 from distmerge.errors import DataError
-from distmerge.spec import BenchmarkData, RoleData, WholeData, digest, is_url
+from distmerge.files import locked
+from distmerge.spec import (
+    BenchmarkData,
+    Preprocess,
+    RoleData,
+    Tokens,
+    WholeData,
+    digest,
+    is_url,
+)
 from distmerge.tasks.benchmarks import BENCHMARKS, benchmark_records
+from distmerge.tasks.decoding import Rows, pixel_rows
+from distmerge.tasks.found import LOCK_WAIT_S
 from distmerge.tasks.listing import Listing, class_names, listed, writable
-from distmerge.tasks.records import Records, Wanted
+from distmerge.tasks.records import Kind, Records, Wanted
+from distmerge.tasks.samples import SAMPLES
 from distmerge.tasks.sources import source_records
 from distmerge.tasks.splits import ROLE_ORDER, role_of, without_shared
 from distmerge.tasks.stock import Entry, Stock, filled_stock
+from distmerge.tasks.texts import token_rows
 
 REVISION = 2  # raise it whenever an image, a role or an order comes out differently
 Described = WholeData | RoleData | BenchmarkData
@@ -26,10 +39,23 @@ Described = WholeData | RoleData | BenchmarkData
 class Decoding(NamedTuple):
     """How data that are no arrays become arrays."""
 
-    size: int
-    """Height and width in pixels, the tower's."""
+    preprocess: Preprocess | Tokens
+    """The tower's."""
     cache: Path
     """Folder of what was made before."""
+
+    beside: Path = Path()
+    """Folder of the tower's description, in which a tokenizer lies."""
+
+    def rows(self) -> Rows:
+        """Give how samples become rows.
+
+        Raises:
+            DataError: the tokenizer cannot be read.
+        """
+        if isinstance(self.preprocess, Preprocess):
+            return pixel_rows(self.preprocess)
+        return token_rows(self.preprocess, self.beside)
 
 
 @dataclass(frozen=True)
@@ -49,7 +75,7 @@ class Part:
 
 
 class Placed(NamedTuple):
-    """An image and the stock that it lies in."""
+    """A sample and the stock that it lies in."""
 
     entry: Entry
     stock: int
@@ -58,30 +84,35 @@ class Placed(NamedTuple):
 def array_folder(data: Described, decoding: Decoding) -> Path:
     """Give a folder as ``load_tasks`` reads it, decoded from ``data`` if the cache has none.
 
-    Beside the arrays lies ``ROLE.names.json``, the address of every image. The images of a role
-    are in the order of their content, so that the first n are a sample, and the same images make
-    the same arrays whatever holds them.
+    Beside the arrays lies ``ROLE.names.json``, the address of every sample. The samples of a role
+    are in the order of their content, so that the first n are drawn at random, and the same samples
+    make the same arrays whatever holds them.
 
     Raises:
-        DataError: a source is missing, of no known kind, or has unreadable images, unknown labels
-            or unusable class names, or the cache cannot be written.
+        DataError: a source is missing, of no known kind, or has unreadable samples, unknown labels
+            or unusable class names, or the tokenizer or the cache is missing.
     """
-    parts = _parts(data)
+    rows = decoding.rows()
+    parts = parts_of(data)
     classes = class_names(data.classes) if isinstance(data.classes, str) else data.classes
-    settings = data.model_dump(mode="json", exclude={"path", "root", "classes", *ROLE_ORDER})
+    other = "text" if rows.kind == "images" else "image"
+    settings = data.model_dump(mode="json", exclude={"path", "root", "classes", other, *ROLE_ORDER})
     contents = [
         [list(part.shares.items())]
         + [one.content_digest(decoding.cache) for one in (part.listing, *part.lists)]
         for part in parts
     ]
-    key = digest([REVISION, decoding.size, settings, classes, contents])
+    key = digest([REVISION, rows.identity, settings, classes, contents])
     folder = decoding.cache / key
     if not folder.exists():
-        _make(folder, data, parts, classes, decoding.size)
+        lock = folder.with_name(f".{key}.lock")
+        with writable(decoding.cache), locked(lock, wait_s=LOCK_WAIT_S):
+            if not folder.exists():  # else another process has made it meanwhile
+                _make(folder, data, parts, classes, rows)
     return folder
 
 
-def _parts(data: Described) -> tuple[Part, ...]:
+def parts_of(data: Described) -> tuple[Part, ...]:
     """Give the sources of the data.
 
     Raises:
@@ -118,16 +149,16 @@ def _make(
     data: Described,
     parts: tuple[Part, ...],
     classes: tuple[str, ...] | None,
-    size: int,
+    rows: Rows,
 ) -> None:
     cache = folder.parent
     with writable(cache), tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=cache) as own:
         unfinished = Path(own) / folder.name  # others may read it, unlike the folder around it
         unfinished.mkdir()
-        names, stocks = _stocks(unfinished, data, parts, classes, size)
+        names, stocks = _stocks(unfinished, data, parts, classes, rows)
         (unfinished / "classes.json").write_text(json.dumps(names), encoding="utf-8")
-        for role, images in _roles(data, parts, stocks).items():
-            _write(unfinished, role, images, stocks)
+        for role, samples in _roles(data, parts, stocks).items():
+            _write(unfinished, role, samples, stocks)
         for stock in stocks:
             stock.path.unlink()
         try:
@@ -142,20 +173,33 @@ def _stocks(
     data: Described,
     parts: tuple[Part, ...],
     classes: tuple[str, ...] | None,
-    size: int,
+    rows: Rows,
 ) -> tuple[tuple[str, ...], list[Stock]]:
-    columns = data.image, data.label, data.skip_unreadable
-    found = [part.records(Wanted(classes, part.role, *columns)) for part in parts]
-    names = _classes(parts, found, classes)
+    found = records_of(data, parts, classes, rows.kind)
+    names = agreed_classes(parts, found, classes)
     stocks = [
-        filled_stock(folder / f"{index}.pixels", size, records, names)
+        filled_stock(folder / f"{index}.rows", rows, records, names)
         for index, records in enumerate(found)
     ]
     _refuse_unusable(data, stocks, names)
     return names, stocks
 
 
-def _classes(
+def records_of(
+    data: Described, parts: tuple[Part, ...], classes: tuple[str, ...] | None, kind: Kind
+) -> list[Records]:
+    """Give the records of every part, none of them read.
+
+    Raises:
+        DataError: the files of a part are of no kind or of several, or do not fit their kind.
+    """
+    if isinstance(data, BenchmarkData) and kind != "images":
+        raise DataError(f"{data}: holds images, and the tower reads texts")
+    columns = data.image, data.label, data.skip_unreadable, data.text, kind
+    return [part.records(Wanted(classes, part.role, *columns)) for part in parts]
+
+
+def agreed_classes(
     parts: tuple[Part, ...], found: list[Records], given: tuple[str, ...] | None
 ) -> tuple[str, ...]:
     """Give the study's class names, or those that all labelled sources agree on.
@@ -189,11 +233,11 @@ def _refuse_unusable(data: Described, stocks: list[Stock], names: tuple[str, ...
             f"labels that are none of the {len(names)} classes: {_few(unknown)}; expected a name "
             f"of classes, or 0 to {len(names) - 1}"
         )
-    unreadable = [image for stock in stocks for image in stock.unreadable]
+    unreadable = [sample for stock in stocks for sample in stock.unreadable]
     if len(unreadable) > data.skip_unreadable:
         total = len(unreadable) + sum(len(stock.entries) for stock in stocks)
         raise DataError(
-            f"{len(unreadable)} of {total} images cannot be decoded, "
+            f"{len(unreadable)} of {total} {SAMPLES[stocks[0].rows.kind]} cannot be decoded, "
             f"{data.skip_unreadable} may (skip_unreadable): {_few(unreadable)}"
         )
 
@@ -206,30 +250,30 @@ def _few(things: list[str]) -> str:
 def _roles(
     data: Described, parts: tuple[Part, ...], stocks: list[Stock]
 ) -> dict[str, list[Placed]]:
-    """Give the images of every role, in the order of their content."""
+    """Give the samples of every role, in the order of their content."""
     roles: dict[str, list[Placed]] = {role: [] for part in parts for role in part.shares}
     for index, (part, stock) in enumerate(zip(parts, stocks, strict=True)):
         for entry in stock.entries:
             roles[role_of(entry.content, part.shares)].append(Placed(entry, index))
     if data.shared == "drop":
-        hashes = {role: [one.entry.content for one in images] for role, images in roles.items()}
+        hashes = {role: [one.entry.content for one in samples] for role, samples in roles.items()}
         kept = without_shared(hashes)
-        roles = {role: [images[i] for i in kept[role]] for role, images in roles.items()}
-    return {role: sorted(images) for role, images in roles.items()}
+        roles = {role: [samples[i] for i in kept[role]] for role, samples in roles.items()}
+    return {role: sorted(samples) for role, samples in roles.items()}
 
 
-def _write(folder: Path, role: str, images: list[Placed], stocks: list[Stock]) -> None:
-    size = stocks[0].size
-    names = json.dumps([one.entry.address for one in images])
+def _write(folder: Path, role: str, samples: list[Placed], stocks: list[Stock]) -> None:
+    rows = stocks[0].rows
+    names = json.dumps([one.entry.address for one in samples])
     (folder / f"{role}.names.json").write_text(names, encoding="utf-8")
     if role != "adapt":
-        np.save(folder / f"{role}.labels.npy", np.array([i.entry.label for i in images], np.int64))
-    path, shape = folder / f"{role}.images.npy", (len(images), size, size, 3)
-    if not images:
-        np.save(path, np.zeros(shape, np.uint8))
+        np.save(folder / f"{role}.labels.npy", np.array([i.entry.label for i in samples], np.int64))
+    path, shape = folder / f"{role}.{rows.kind}.npy", (len(samples), *rows.shape)
+    if not samples:
+        np.save(path, np.zeros(shape, rows.dtype))
         return
-    array = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
-    pixels = {index: stocks[index].pixels() for index in {one.stock for one in images}}
-    for place, one in enumerate(images):
-        array[place] = pixels[one.stock][one.entry.position]
+    array = np.lib.format.open_memmap(path, "w+", rows.dtype, shape)
+    mapped = {index: stocks[index].array() for index in {one.stock for one in samples}}
+    for place, one in enumerate(samples):
+        array[place] = mapped[one.stock][one.entry.position]
     array.flush()

@@ -11,7 +11,7 @@ import numpy as np
 from distmerge.errors import ConfigError
 from distmerge.spec import digest
 from distmerge.tasks.corruptions import CORRUPTIONS, CorruptionName, corrupted
-from distmerge.tasks.images import Images, array_digest
+from distmerge.tasks.samples import Samples, array_digest
 
 Level = Literal["L1", "L2", "L3"]
 LEVELS: tuple[Level, ...] = get_args(Level)
@@ -38,7 +38,7 @@ def corruption_of(seed: int, task: str, index: int, level: str) -> Corruption:
     return Corruption(name, 1 + LEVELS.index(level))
 
 
-def corrupted_images(images: Images, *, seed: int, task: str, level: str) -> Images:
+def corrupted_images(images: Samples, *, seed: int, task: str, level: str) -> Samples:
     """Give the images with each one's corruption; the same noise at every level.
 
     The digest covers the address and the resulting pixels, so that images made by another
@@ -47,14 +47,14 @@ def corrupted_images(images: Images, *, seed: int, task: str, level: str) -> Ima
     Raises:
         ConfigError: the level is unknown.
     """
-    pixels = np.empty(images.pixels.shape, dtype=np.uint8)
-    for index, image in enumerate(images.pixels):
+    pixels = np.empty(images.array.shape, dtype=np.uint8)
+    for index, image in enumerate(images.array):
         corruption = corruption_of(seed, task, index, level)
         bits = np.random.Philox(_address(seed, task, index, "noise"))
         pixels[index] = corrupted(image, *corruption, np.random.Generator(bits))
     pixels.flags.writeable = False
     content = [REVISION, images.digest, seed, task, level, array_digest(pixels)]
-    return Images(pixels, digest(content))
+    return Samples(pixels, digest(content))
 
 
 def _address(seed: int, task: str, index: int, use: str) -> int:

@@ -35,7 +35,7 @@ def folder_records(listing: Listing, wanted: Wanted) -> Records:
     _refuse_others(listing, wanted)
     images = [file for file in listing.files if file.name.lower().endswith(SUFFIXES)]
     if not wanted.labelled:
-        return Records(None, _stream(listing, images, {}))
+        return Records(None, _stream(listing, images, {}), partial(len, images))
     outside = [file.name for file in images if "/" not in file.name]
     if outside:
         raise DataError(
@@ -45,7 +45,7 @@ def folder_records(listing: Listing, wanted: Wanted) -> Records:
     labels = {file.name: file.name.partition("/")[0] for file in images}
     found = tuple(sorted(set(labels.values())))
     _refuse_folders(listing, found, wanted)
-    return Records(found, _stream(listing, images, labels))
+    return Records(found, _stream(listing, images, labels), partial(len, images))
 
 
 def _stream(listing: Listing, images: list[File], labels: dict[str, str]) -> Iterator[Record]:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from distmerge.errors import DataError
+from distmerge.errors import ConfigError, DataError
 from distmerge.files import whole_file
+from distmerge.remote import is_client_error, open_url, reason
 from distmerge.spec import digest, is_url
 
 THREADS = min(16, os.cpu_count() or 1)
@@ -92,22 +93,29 @@ def readable(location: str) -> Iterator[None]:
     """Turn what a file system says into an error that names the location.
 
     Raises:
+        ConfigError: the location is a URL that holds a password or key.
         DataError: the location cannot be read.
     """
     try:
         yield
-    except DataError:  # it says where already
+    except (ConfigError, DataError):  # they say where already
         raise
-    except FileNotFoundError as error:
-        raise DataError(f"{location}: no such file or folder ({error})") from error
-    except PermissionError as error:
-        raise DataError(f"{location}: no permission to read it ({error})") from error
-    except ImportError as error:
-        raise DataError(
-            f"{location}: {error}; for s3:// install the extra: pip install 'distmerge[s3]'"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise DataError(f"{location}: cannot read it ({error})") from error
+    except (OSError, ValueError, ImportError) as error:
+        raise DataError(f"{location}: {_unread(location, error)}") from error
+    except Exception as error:
+        if not is_client_error(error):
+            raise
+        raise DataError(f"{location}: {reason(error, location)}") from error
+
+
+def _unread(location: str, error: Exception) -> str:
+    if is_url(location) or isinstance(error, ImportError):
+        return reason(error, location)
+    if isinstance(error, FileNotFoundError):
+        return f"no such file or folder ({error})"
+    if isinstance(error, PermissionError):
+        return f"no permission to read it ({error})"
+    return f"cannot read it ({error})"
 
 
 @contextmanager
@@ -138,6 +146,23 @@ def listed(location: str) -> Listing:
     if not listing.files:
         raise DataError(f"{location}: holds no files")
     return listing
+
+
+def is_there(location: str) -> bool:
+    """Whether there is such a file or folder, or a match of such a glob.
+
+    Raises:
+        ConfigError: the location is a URL that holds a password or key.
+        DataError: the file system cannot tell.
+    """
+    with readable(location):
+        if is_url(location):
+            system, place = open_url(location)
+            return bool(system.exists(place) or (_fixed(place) != place and system.glob(place)))
+        path = Path(location).expanduser()
+        fixed = _fixed(path.as_posix())
+        pattern = path.as_posix()[len(fixed) :].lstrip("/")
+        return path.exists() or (bool(pattern) and any(Path(fixed).glob(pattern)))
 
 
 def read_text(location: str) -> str:
@@ -198,9 +223,7 @@ def _file(path: Path, root: Path) -> File:
 
 
 def _remote(location: str) -> Listing:
-    import fsspec
-
-    system, path = fsspec.core.url_to_fs(location)
+    system, path = open_url(location)
     fixed = _fixed(path)
     if fixed != path and not system.exists(path):
         found = system.glob(path, detail=True)

@@ -1,7 +1,8 @@
 """Which kind of source a location is, and its records."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
@@ -10,9 +11,7 @@ from distmerge.tasks.image_folder import SUFFIXES, folder_records
 from distmerge.tasks.listing import Listing, readable
 from distmerge.tasks.records import Record, Records, Wanted
 from distmerge.tasks.shards import SHARDS, shard_records
-from distmerge.tasks.tables import is_table, table_records
-
-_ARRAYS = ".images.npy"
+from distmerge.tasks.tables import is_table, table_records, table_suffixes
 
 
 def source_records(listing: Listing, wanted: Wanted) -> Records:
@@ -21,12 +20,14 @@ def source_records(listing: Listing, wanted: Wanted) -> Records:
     Raises:
         DataError: the files are of no kind or of several, or do not fit their kind.
     """
-    kinds = {
-        "arrays (ROLE.images.npy)": (_is_array, _array_records),
-        "tables (.parquet, .arrow)": (is_table, table_records),
-        "shards (.tar)": (_is_shard, shard_records),
-        "images": (_is_image, folder_records),
+    suffixes = table_suffixes(wanted.kind)
+    kinds: dict[str, tuple[Callable[[str], bool], Callable[[Listing, Wanted], Records]]] = {
+        f"arrays (ROLE{_ending(wanted)})": (partial(_is_array, wanted), _array_records),
+        f"tables ({', '.join(suffixes)})": (partial(is_table, suffixes), table_records),
     }
+    if wanted.kind == "images":
+        kinds["shards (.tar)"] = (_is_shard, shard_records)
+        kinds["images"] = (_is_image, folder_records)
     found = [
         kind for kind, (is_kind, _) in kinds.items() if any(is_kind(f.name) for f in listing.files)
     ]
@@ -39,8 +40,12 @@ def source_records(listing: Listing, wanted: Wanted) -> Records:
     return kinds[found[0]][1](listing, wanted)
 
 
-def _is_array(name: str) -> bool:
-    return name.endswith(_ARRAYS)
+def _ending(wanted: Wanted) -> str:
+    return f".{wanted.kind}.npy"
+
+
+def _is_array(wanted: Wanted, name: str) -> bool:
+    return name.endswith(_ending(wanted))
 
 
 def _is_shard(name: str) -> bool:
@@ -63,7 +68,7 @@ def _array_records(listing: Listing, wanted: Wanted) -> Records:
             "data: {adapt: ..., select: ..., report: ...}"
         )
     files = {file.name: file for file in listing.files}
-    names = [f"{wanted.role}{_ARRAYS}"]
+    names = [f"{wanted.role}{_ending(wanted)}"]
     names += [f"{wanted.role}.labels.npy", "classes.json"] if wanted.labelled else []
     missing = [name for name in names if name not in files]
     if missing:
@@ -81,6 +86,6 @@ def _array_stream(listing: Listing, names: list[str]) -> Iterator[Record]:
     for name in names:
         with readable(f"{listing.location}, {name}"), listing.open(files[name]) as stream:
             arrays.append(np.load(stream, allow_pickle=False))
-    for index, pixels in enumerate(arrays[0]):
+    for index, row in enumerate(arrays[0]):
         label = int(arrays[1][index]) if len(arrays) > 1 else None
-        yield Record(f"{names[0]}[{index}]", pixels.copy, label)
+        yield Record(f"{names[0]}[{index}]", row.copy, label)

@@ -5,16 +5,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from distmerge.errors import DataError, problem_list
-from distmerge.files import whole_file
-from distmerge.spec import ImageCounts, RoleData, TaskFiles, WholeData, digest
-from distmerge.tasks.arrays import Decoding, array_folder
+from distmerge.files import locked, whole_file
+from distmerge.spec import (
+    ImageCounts,
+    Preprocess,
+    RoleData,
+    TaskFiles,
+    Tokens,
+    WholeData,
+    digest,
+)
+from distmerge.tasks.arrays import Decoding, Described, array_folder
 from distmerge.tasks.corrupted import REVISION, Level, corrupted_images
-from distmerge.tasks.images import Images, LabelledImages, array_digest, image_hashes
+from distmerge.tasks.found import LOCK_WAIT_S, Found, file_array_digest
+from distmerge.tasks.samples import (
+    SAMPLES,
+    LabelledSamples,
+    Samples,
+    array_kind,
+    sample_hashes,
+    sample_problem,
+)
 
 Role = Literal["adapt", "select", "report", "L1", "L2", "L3"]
 ROLES: tuple[Role, ...] = ("adapt", "select", "report")  # the others are corrupted report images
@@ -26,13 +42,15 @@ class Task:
 
     name: str
     classes: tuple[str, ...]
-    adapt: Images
-    select: LabelledImages
-    report: LabelledImages
-    corrupted: Mapping[Level, Images] = field(default_factory=dict)
+    adapt: Samples
+    select: LabelledSamples
+    report: LabelledSamples
+    corrupted: Mapping[Level, Samples] = field(default_factory=dict)
+    folder: str = ""
+    """Name of the folder of its arrays."""
 
-    def images(self, role: Role) -> Images:
-        """Give the unlabelled images of a role; those of a level are the report images corrupted.
+    def samples(self, role: Role) -> Samples:
+        """Give the unlabelled samples of a role; those of a level are the report images corrupted.
 
         Raises:
             KeyError: the task was loaded without that level.
@@ -40,13 +58,18 @@ class Task:
         if role == "adapt":
             return self.adapt
         if role == "select":
-            return self.select.images
-        return self.report.images if role == "report" else self.corrupted[role]
+            return self.select.samples
+        return self.report.samples if role == "report" else self.corrupted[role]
 
     @property
     def roles(self) -> tuple[Role, ...]:
         """The roles that the task has images of."""
         return (*ROLES, *self.corrupted)
+
+    @property
+    def found(self) -> Found:
+        """What other processes need to know of these data."""
+        return Found(self.folder, {role: self.samples(role).digest for role in self.roles})
 
 
 def load_tasks(
@@ -54,17 +77,21 @@ def load_tasks(
     counts: ImageCounts,
     *,
     transductive: bool,
-    decoding: Decoding | None = None,
+    decoding: Decoding,
+    found: Mapping[str, Found] | None = None,
 ) -> tuple[Task, ...]:
     """Give the tasks whose data lie in ``files``, the first ``counts`` images of every role.
 
     Args:
         files: each ``data`` is a folder with ``classes.json`` (a list of names), and per role
-            ``ROLE.images.npy`` (uint8, image x height x width x 3) and ``ROLE.labels.npy``
-            (int64; not needed for adapt), or another kind, which ``decoding`` turns into this.
-        counts: how many images of each role; a smaller stock is an error.
-        transductive: adapt on the report images, without their labels.
-        decoding: size and cache of decoded images; none: the data are arrays.
+            ``ROLE.images.npy`` (uint8, image x height x width x 3), or of texts ``ROLE.tokens.npy``
+            (integers, text x token), and ``ROLE.labels.npy`` (int64; not needed for adapt), or
+            another kind, which ``decoding`` turns into this.
+        counts: how many samples of each role; a smaller stock is an error.
+        transductive: adapt on the report samples, without their labels.
+        decoding: the tower's input, and the cache of what was decoded.
+        found: by task, what the driver found and checked; sources whose arrays are cached under
+            that name are not listed again, nor are roles compared.
 
     Raises:
         DataError: lists every missing, empty, malformed or overlapping role of every task.
@@ -73,8 +100,13 @@ def load_tasks(
     tasks = []
     for task in files:
         try:
-            folder = _folder(task, decoding, transductive=transductive)
-            tasks.append(_load_task(task, folder, counts, transductive=transductive))
+            known = (found or {}).get(task.name)
+            folder = _folder(task, decoding, known, transductive=transductive)
+            place = f"task {task.name}, {task.data}"
+            reading = _Reading(place, folder, decoding.preprocess, decoding.cache)
+            tasks.append(_load_task(task.name, reading, counts, transductive=transductive))
+            if known is None:
+                _refuse_overlap(reading, tasks[-1], transductive=transductive)
         except DataError as error:
             problems.append(str(error))
     if problems:
@@ -91,15 +123,17 @@ def with_levels(task: Task, levels: tuple[Level, ...], *, seed: int, cache: Path
         seed: addresses which corruption an image gets.
         cache: folder of what was made before.
     """
-    clean = task.report.images
+    clean = task.report.samples
     corrupted = {}
     for level in levels:
         path = cache / f"{digest([REVISION, clean.digest, seed, task.name, level])}.npy"
         if not path.exists():
-            made = corrupted_images(clean, seed=seed, task=task.name, level=level)
-            _save_array(path, made.pixels)
+            with locked(path.with_name(f".{path.name}.lock"), wait_s=LOCK_WAIT_S):
+                if not path.exists():  # else another process has made them meanwhile
+                    made = corrupted_images(clean, seed=seed, task=task.name, level=level)
+                    _save_array(path, made.array)
         pixels = np.load(path, mmap_mode="r", allow_pickle=False)
-        corrupted[level] = Images(pixels, array_digest(pixels))
+        corrupted[level] = Samples(pixels, file_array_digest(path, pixels, cache))
     return replace(task, corrupted=corrupted)
 
 
@@ -108,47 +142,60 @@ def _save_array(path: Path, array: np.ndarray) -> None:
         np.save(file, array, allow_pickle=False)
 
 
-def _folder(files: TaskFiles, decoding: Decoding | None, *, transductive: bool) -> Path:
+def _folder(
+    files: TaskFiles, decoding: Decoding, known: Found | None, *, transductive: bool
+) -> Path:
     """Give the folder of the task's arrays, made of its data if they are of another kind.
 
     Raises:
         DataError: they cannot become arrays.
     """
-    data, place = files.data, f"task {files.name}, {files.data}"
+    data = described_data(files, decoding.preprocess, transductive=transductive)
     if isinstance(data, Path):
-        if decoding is None or any(data.glob("*.images.npy")):
-            return data
-        data = WholeData(path=str(data))
-    if isinstance(data, RoleData) and data.adapt is None and not transductive:
-        raise DataError(
-            f"{place}: adapt: not given; expected unlabelled images, or protocol: transductive"
-        )
-    if decoding is None:
-        raise DataError(f"{place}: expected a folder of arrays")
+        return data
+    if known is not None and (decoding.cache / known.folder).exists():
+        return decoding.cache / known.folder
     try:
         return array_folder(data, decoding)
     except DataError as error:
         raise DataError(f"task {files.name}, data: {error}") from error
 
 
-def _load_task(files: TaskFiles, folder: Path, counts: ImageCounts, *, transductive: bool) -> Task:
-    place = f"task {files.name}, {files.data}"
-    classes = _classes(place, folder)
-    select = _labelled(place, folder, "select", counts.select, len(classes))
-    report = _labelled(place, folder, "report", counts.report, len(classes))
-    if transductive:
-        adapt = report.images
-    else:
-        pixels = _pixels(place, folder, "adapt", counts.adapt)
-        adapt = Images(pixels, array_digest(pixels))
-    task = Task(files.name, classes, adapt, select, report)
-    _refuse_overlap(place, task, folder, transductive=transductive)
-    return task
+def described_data(
+    files: TaskFiles, preprocess: Preprocess | Tokens, *, transductive: bool
+) -> Path | Described:
+    """Give the folder of a task's arrays, or what describes its data of another kind.
+
+    Raises:
+        DataError: nothing is given to adapt on.
+    """
+    data = files.data
+    if isinstance(data, Path):
+        if any(data.glob(f"*.{array_kind(preprocess)}.npy")):
+            return data
+        return WholeData(path=str(data))
+    if isinstance(data, RoleData) and data.adapt is None and not transductive:
+        raise DataError(
+            f"task {files.name}, {data}: adapt: not given; expected unlabelled samples, or "
+            "protocol: transductive"
+        )
+    return data
 
 
-def _classes(place: str, folder: Path) -> tuple[str, ...]:
+def _load_task(name: str, reading: "_Reading", counts: ImageCounts, *, transductive: bool) -> Task:
+    classes = _classes(reading)
+    select = reading.labelled("select", counts.select, len(classes))
+    report = reading.labelled("report", counts.report, len(classes))
+    adapt = report.samples
+    if not transductive:
+        adapt = reading.samples("adapt", counts.adapt)
+    return Task(name, classes, adapt, select, report, folder=reading.folder.name)
+
+
+def _classes(reading: "_Reading") -> tuple[str, ...]:
+    place = reading.place
     try:
-        classes = json.loads((folder / "classes.json").read_text(encoding="utf-8"))
+        classes = json.loads((reading.folder / "classes.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{place}: cannot read classes.json ({error})") from error
     if not isinstance(classes, list) or len(classes) < 2:
@@ -156,69 +203,77 @@ def _classes(place: str, folder: Path) -> tuple[str, ...]:
     return tuple(str(name) for name in classes)
 
 
-def _array(place: str, path: Path) -> np.ndarray:
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{place}: cannot read {path.name} ({error})") from error
-    if not isinstance(array, np.ndarray):
-        raise DataError(f"{place}: {path.name}: got an archive, expected one array in .npy format")
-    return array
+class _Reading(NamedTuple):
+    """A task's folder of arrays."""
+
+    place: str
+    """Names the task to the user."""
+    folder: Path
+    preprocess: Preprocess | Tokens
+    cache: Path
+    """Folder of what was found out before."""
+
+    def array(self, name: str) -> np.ndarray:
+        try:
+            array = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(f"{self.place}: cannot read {name} ({error})") from error
+        if not isinstance(array, np.ndarray):
+            raise DataError(
+                f"{self.place}: {name}: got an archive, expected one array in .npy format"
+            )
+        return array
+
+    def samples(self, role: Role, count: int | None) -> Samples:
+        kind = array_kind(self.preprocess)
+        name = f"{role}.{kind}.npy"
+        array = self.array(name)
+        problem = sample_problem(array, self.preprocess)
+        if problem:
+            raise DataError(f"{self.place}: {name}: {problem}")
+        if not len(array) or (count is not None and count > len(array)):
+            raise DataError(
+                f"{self.place}: {name} holds {len(array)} {SAMPLES[kind]}, "
+                f"expected at least {count or 1}"
+            )
+        path, taken = self.folder / name, array[:count]
+        return Samples(taken, file_array_digest(path, taken, self.cache))
+
+    def labelled(self, role: Role, count: int | None, num_classes: int) -> LabelledSamples:
+        samples, name = self.samples(role, count), f"{role}.labels.npy"
+        labels = np.asarray(self.array(name))
+        stock = len(self.array(f"{role}.{array_kind(self.preprocess)}.npy"))
+        if labels.shape != (stock,) or labels.dtype.kind not in "iu":
+            raise DataError(
+                f"{self.place}: {name}: got {labels.dtype} {labels.shape}, "
+                f"expected integers ({stock},), one for each sample"
+            )
+        labels = labels[: len(samples)]
+        if labels.min() < 0 or labels.max() >= num_classes:
+            raise DataError(
+                f"{self.place}: {name}: labels from {labels.min()} to {labels.max()}, "
+                f"expected 0 to {num_classes - 1} for the {num_classes} names in classes.json"
+            )
+        labels = labels.astype(np.int64)
+        return LabelledSamples(samples, labels)
 
 
-def _pixels(place: str, folder: Path, role: Role, count: int | None) -> np.ndarray:
-    path = folder / f"{role}.images.npy"
-    pixels = _array(place, path)
-    malformed = pixels.ndim != 4 or pixels.shape[-1] != 3 or 0 in pixels.shape[1:]
-    if pixels.dtype != np.uint8 or malformed:
-        raise DataError(
-            f"{place}: {path.name}: got {pixels.dtype} {pixels.shape}, "
-            "expected uint8 (image, height, width, 3)"
-        )
-    if not len(pixels) or (count is not None and count > len(pixels)):
-        raise DataError(
-            f"{place}: {path.name} holds {len(pixels)} images, expected at least {count or 1}"
-        )
-    return pixels[:count]
-
-
-def _labelled(
-    place: str, folder: Path, role: Role, count: int | None, num_classes: int
-) -> LabelledImages:
-    pixels = _pixels(place, folder, role, count)
-    path = folder / f"{role}.labels.npy"
-    labels = np.asarray(_array(place, path))
-    stock = len(_array(place, folder / f"{role}.images.npy"))
-    if labels.shape != (stock,) or labels.dtype.kind not in "iu":
-        raise DataError(
-            f"{place}: {path.name}: got {labels.dtype} {labels.shape}, "
-            f"expected integers ({stock},), one for each image"
-        )
-    labels = labels[: len(pixels)]
-    if labels.min() < 0 or labels.max() >= num_classes:
-        raise DataError(
-            f"{place}: {path.name}: labels from {labels.min()} to {labels.max()}, "
-            f"expected 0 to {num_classes - 1} for the {num_classes} names in classes.json"
-        )
-    labels = labels.astype(np.int64)
-    return LabelledImages(Images(pixels, array_digest(pixels)), labels)
-
-
-def _refuse_overlap(place: str, task: Task, folder: Path, *, transductive: bool) -> None:
-    hashes = {role: image_hashes(task.images(role).pixels) for role in ROLES}
+def _refuse_overlap(reading: _Reading, task: Task, *, transductive: bool) -> None:
+    hashes = {role: sample_hashes(task.samples(role).array) for role in ROLES}
+    kind = SAMPLES[array_kind(reading.preprocess)]
     for one, other in combinations(ROLES, 2):
         allowed = transductive and (one, other) == ("adapt", "report")
         shared = hashes[one].keys() & hashes[other].keys()
         if shared and not allowed:
-            names = _names(folder, one), _names(folder, other)
+            names = _names(reading.folder, one), _names(reading.folder, other)
             pairs = ((hashes[one][content], hashes[other][content]) for content in shared)
             known = [f"{names[0][i]} = {names[1][j]}" for i, j in sorted(pairs) if all(names)]
             named = f" ({', '.join(known[:5])})" if known else ""
             drop = "; data: {..., shared: drop} leaves them out of the earlier role"
             raise DataError(
-                f"{place}: {len(shared)} images are in both {one} and {other}{named}; roles must "
-                "not share images (protocol: transductive adapts on the report images on purpose"
-                f"{drop if known else ''})"
+                f"{reading.place}: {len(shared)} {kind} are in both {one} and {other}{named}; "
+                f"roles must not share {kind} (protocol: transductive adapts on the report {kind} "
+                f"on purpose{drop if known else ''})"
             )
 
 

@@ -1,12 +1,25 @@
 """Takes state dicts; gives the flat task-vector bank, and merges and contracts it."""
 
+from distmerge.spec import Selection
 from distmerge.taskvectors.algebra import average, contract, merge, uniform
-from distmerge.taskvectors.bank import TaskVectors, task_vectors
-from distmerge.taskvectors.layout import Grouping, Groups, Layout, Segment, merge_groups
-from distmerge.taskvectors.selection import Selection
+from distmerge.taskvectors.bank import (
+    BankArrays,
+    TaskVectors,
+    mapped_vectors,
+    task_vectors,
+)
+from distmerge.taskvectors.layout import (
+    Grouping,
+    Groups,
+    Layout,
+    Segment,
+    last_layer,
+    merge_groups,
+)
 from distmerge.taskvectors.ties import selected
 
 __all__ = [
+    "BankArrays",
     "Grouping",
     "Groups",
     "Layout",
@@ -15,6 +28,8 @@ __all__ = [
     "TaskVectors",
     "average",
     "contract",
+    "last_layer",
+    "mapped_vectors",
     "merge",
     "merge_groups",
     "selected",

@@ -1,15 +1,26 @@
 """Base and fine-tuned checkpoints as one flat bank of task vectors."""
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32, Shaped
 from torch import Tensor
 
 from distmerge.errors import CheckpointError, problem_list
-from distmerge.taskvectors.layout import Layout
-from distmerge.taskvectors.selection import Selection
+from distmerge.spec import Selection
+from distmerge.taskvectors.layout import Layout, Segment
+
+
+class BankArrays(NamedTuple):
+    """A bank as it crosses process borders, where NumPy arrays are mapped and not copied."""
+
+    base: Float32[np.ndarray, " parameter"]
+    vectors: Shaped[np.ndarray, "task parameter"]
+    """float32, or the bits of bfloat16 as uint16."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +40,22 @@ class TaskVectors:
         """Give the bank on another device."""
         return replace(self, base=self.base.to(device), vectors=self.vectors.to(device))
 
+    def arrays(self) -> BankArrays:
+        """Give base and vectors as NumPy arrays over the same memory."""
+        vectors = self.vectors
+        if vectors.dtype == torch.bfloat16:  # which NumPy does not know
+            vectors = vectors.view(torch.uint16)
+        return BankArrays(self.base.numpy(), vectors.numpy())
+
 
 def task_vectors(
     base: Mapping[str, Tensor],
     tuned: Mapping[str, Mapping[str, Tensor]],
     shapes: Mapping[str, torch.Size],
     others: Mapping[str, Mapping[str, Tensor]] | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> TaskVectors:
-    """Give the bank ``vectors[k] = tuned[k] - base``, in float32.
+    """Give the bank ``vectors[k] = tuned[k] - base``, taken in float32.
 
     Of a mapping that reads from disk one tensor is held at a time, beside the bank.
 
@@ -45,6 +64,7 @@ def task_vectors(
         tuned: one state dict per task; the order gives the tasks' order.
         shapes: names and shapes that the tower expects; the order gives the layout.
         others: state dicts of models that are not merged; they are checked with the rest.
+        dtype: of the vectors; the base is float32.
 
     Raises:
         CheckpointError: lists every missing, extra, misshaped or non-finite tensor of every model.
@@ -52,7 +72,7 @@ def task_vectors(
     layout = Layout.of(shapes)
     flat_base, vectors = (
         torch.empty(layout.num_parameters),
-        torch.empty(len(tuned), layout.num_parameters),
+        torch.empty(len(tuned), layout.num_parameters, dtype=dtype),
     )
     places: list[tuple[str, Mapping[str, Tensor], Tensor | None]] = [
         ("base", base, flat_base),
@@ -62,16 +82,30 @@ def task_vectors(
     problems = [
         f"{model}: {problem}"
         for model, state, row in places
-        for problem in _read_into(row, state, layout)
+        for problem in _read_into(row, state, layout, None if row is flat_base else flat_base)
     ]
     if problems:
         raise CheckpointError(problem_list("checkpoints do not fit the tower", problems))
-    vectors -= flat_base
     return TaskVectors(tuple(tuned), layout, flat_base, vectors)
 
 
-def _read_into(row: Tensor | None, state: Mapping[str, Tensor], layout: Layout) -> Iterator[str]:
-    """Copy a state dict to its row, one tensor in memory at a time; yield what is wrong with it."""
+def mapped_vectors(
+    tasks: tuple[str, ...], shapes: Mapping[str, torch.Size], arrays: BankArrays
+) -> TaskVectors:
+    """Give the bank over arrays that another process owns, without a copy."""
+    with warnings.catch_warnings():
+        # The arrays are read-only, and so is the bank by contract.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        base, vectors = torch.from_numpy(arrays.base), torch.from_numpy(arrays.vectors)
+    if vectors.dtype == torch.uint16:
+        vectors = vectors.view(torch.bfloat16)
+    return TaskVectors(tasks, Layout.of(shapes), base, vectors)
+
+
+def _read_into(
+    row: Tensor | None, state: Mapping[str, Tensor], layout: Layout, base: Tensor | None
+) -> Iterator[str]:
+    """Fill a row with a state dict less the base, tensor by tensor; yield what is wrong with it."""
     expected = {segment.name for segment in layout.segments}
     for name in sorted(expected - state.keys()):
         yield f"{name}: missing"
@@ -86,4 +120,12 @@ def _read_into(row: Tensor | None, state: Mapping[str, Tensor], layout: Layout) 
         elif not bool(torch.isfinite(tensor).all()):
             yield f"{segment.name}: holds NaN or infinity"
         elif row is not None:
-            row[segment.start : segment.stop] = tensor.reshape(-1)
+            _fill(row[segment.start : segment.stop], tensor.reshape(-1), base, segment)
+
+
+def _fill(part: Tensor, values: Tensor, base: Tensor | None, segment: Segment) -> None:
+    """Write values, less those of the base, without a tensor between."""
+    if base is None:
+        part.copy_(values)
+    else:
+        torch.sub(values, base[segment.start : segment.stop], out=part)

@@ -1,7 +1,7 @@
 """Where each named tensor lies in a flat parameter vector, and how tensors form merge groups."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +11,11 @@ from torch import Tensor
 
 Grouping = Literal["global", "per_block", "per_tensor"]
 
-_BLOCK = re.compile(r"(?:^|\.)(?:resblocks|layers?|blocks)\.(\d+)\.")
+# The outermost counts: a block of a transformer, a stage of a ResNet or of ConvNeXt. What cuts an
+# image into patches belongs to the stem, whatever it is made of.
+_BLOCK = re.compile(
+    r"(?!.*patch_embed\.)(?:.*?\.)?(?:(?:resblocks|layers?|blocks|stages)\.|layer)(\d+)\."
+)
 
 
 @dataclass(frozen=True)
@@ -97,10 +101,20 @@ def merge_groups(layout: Layout, grouping: Grouping) -> Groups:
     return Groups(names, torch.tensor([names.index(key) for key in keys]))
 
 
+def last_layer(names: Sequence[str], layer: str) -> tuple[str, ...]:
+    """Give the tensors of a layer, such as mlp.c_fc, in the last block that has it; or none."""
+    blocks: dict[str, list[str]] = {}
+    for name in names:
+        block = _BLOCK.match(name)
+        if block and name.startswith(layer, block.end()):
+            blocks.setdefault(block.group(), []).append(name)
+    return tuple(list(blocks.values())[-1]) if blocks else ()
+
+
 def _group(name: str, grouping: Grouping) -> str:
     if grouping == "global":
         return "all"
     if grouping == "per_tensor":
         return name
-    block = _BLOCK.search(name)
+    block = _BLOCK.match(name)
     return f"block.{block.group(1)}" if block else "stem"

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from distmerge.spec import Selection
 from distmerge.taskvectors.bank import TaskVectors
-from distmerge.taskvectors.selection import Selection
 
 _CHUNK = 1 << 18  # parameters per step, of all tasks
 
@@ -27,14 +27,14 @@ def selected(vectors: TaskVectors, selection: Selection) -> TaskVectors:
     result = torch.empty_like(vectors.vectors)
     for start in range(0, result.shape[1], _CHUNK):
         columns = slice(start, start + _CHUNK)
-        trimmed = _trimmed(vectors.vectors[:, columns], thresholds)
+        trimmed = _trimmed(vectors.vectors[:, columns].float(), thresholds)
         result[:, columns] = _selected(trimmed, majority, selection.aggregate)
     return replace(vectors, vectors=result, selection=selection)
 
 
 def _threshold(row: Float[Tensor, " parameter"], kept: int) -> Float[Tensor, ""]:
     """Give the ``kept``-th largest magnitude, by selection and not by sorting."""
-    return row.abs().kthvalue(len(row) - kept + 1).values
+    return row.float().abs().kthvalue(len(row) - kept + 1).values
 
 
 def _trimmed(
@@ -53,7 +53,7 @@ def _majority(
     """Give the sign that most parameters elect, for those whose sum is zero."""
     total = 0.0
     for start in range(0, vectors.shape[1], _CHUNK):
-        block = vectors[:, start : start + _CHUNK]
+        block = vectors[:, start : start + _CHUNK].float()
         total += _signs(_trimmed(block, thresholds)).double().sum().item()
     return 1.0 if total > 0 else -1.0
 

@@ -24,15 +24,17 @@ from distmerge.zoo.folder import (
     write_task,
 )
 from distmerge.zoo.material import task_material
-from distmerge.zoo.recipe import Recipe, TaskRecipe
+from distmerge.zoo.recipe import TaskRecipe
 from distmerge.zoo.sources import package_record
+from distmerge.zoo.text_material import text_material, write_encoder
+from distmerge.zoo.text_recipe import AnyRecipe, TextRecipe, TextTask
 
 Packages = Mapping[str, Path]
 Report = Callable[[str], None]
 
 
 def build(
-    recipe: Recipe, folder: ZooFolder, packages: Packages, pool: Executor, report: Report
+    recipe: AnyRecipe, folder: ZooFolder, packages: Packages, pool: Executor, report: Report
 ) -> None:
     """Build what is missing of a zoo.
 
@@ -51,7 +53,7 @@ def build(
         write_base(recipe, folder, packages)
     new = [task for task in recipe.tasks if not folder.task(task.name).root.exists()]
     making = {task.name: partial(prepare_task, recipe, task, folder, packages) for task in new}
-    _run(pool, making, "images made", report)
+    _run(pool, making, f"{recipe.samples} made", report)
     center = feature_center(recipe, folder)
     untuned = [task for task in recipe.tasks if not folder.task(task.name).accuracy.exists()]
     tuning = {task.name: partial(tune_task, recipe, task, folder, center) for task in untuned}
@@ -59,32 +61,44 @@ def build(
     finish(recipe, folder, packages)
 
 
-def write_base(recipe: Recipe, folder: ZooFolder, packages: Packages) -> None:
+def write_base(recipe: AnyRecipe, folder: ZooFolder, packages: Packages) -> None:
     """Write the pretrained weights and the tower's description."""
+    if isinstance(recipe, TextRecipe):
+        write_encoder(recipe, folder, packages[recipe.backbone.package])
+        return
     backbone = recipe.backbone
     state = backbone_state(packages[backbone.package], backbone, recipe.tower)
     save_state(folder.base, state, recipe.provenance("none", "none"))
     write_json(folder.tower, recipe.tower.model_dump(mode="json"))
 
 
-def prepare_task(recipe: Recipe, task: TaskRecipe, folder: ZooFolder, packages: Packages) -> None:
-    """Write a task's images, and the pretrained features of its training images.
+def prepare_task(
+    recipe: AnyRecipe, task: TaskRecipe | TextTask, folder: ZooFolder, packages: Packages
+) -> None:
+    """Write a task's samples, and the pretrained features of its training samples.
 
     Raises:
-        ZooError: a class has too few different images.
+        ZooError: a class has too few different samples.
     """
-    material = task_material(recipe, task, packages)
+    if isinstance(recipe, TextRecipe):
+        assert isinstance(task, TextTask)
+        material = text_material(recipe, task, folder, packages)
+    else:
+        assert isinstance(task, TaskRecipe)
+        material = task_material(recipe, task, packages)
     features = tower_features(Tower(recipe.tower), load_state(folder.base), material.roles["train"])
     write_task(folder.task(task.name), material.classes, material.roles, features.numpy())
 
 
-def feature_center(recipe: Recipe, folder: ZooFolder) -> Tensor:
+def feature_center(recipe: AnyRecipe, folder: ZooFolder) -> Tensor:
     """Give the mean pretrained feature: of each task's training images, then over the tasks."""
     means = [np.load(folder.task(task.name).features).mean(axis=0) for task in recipe.tasks]
     return torch.from_numpy(np.stack(means)).mean(dim=0)
 
 
-def tune_task(recipe: Recipe, task: TaskRecipe, folder: ZooFolder, center: Tensor) -> None:
+def tune_task(
+    recipe: AnyRecipe, task: TaskRecipe | TextTask, folder: ZooFolder, center: Tensor
+) -> None:
     """Write a task's head, its fine-tuned weights and what they gain on its select images."""
     place = folder.task(task.name)
     tower, base = Tower(recipe.tower), load_state(folder.base)
@@ -99,7 +113,7 @@ def tune_task(recipe: Recipe, task: TaskRecipe, folder: ZooFolder, center: Tenso
     generator = torch.Generator().manual_seed(address_seed(recipe.seed, task.name, "fine-tuning"))
     tuned = fine_tuned(tower, base, head, train, recipe.fine_tuning, generator)
     save_head(place.head, head)
-    save_state(place.checkpoint, tuned, recipe.provenance(task.name, task.images.source))
+    save_state(place.checkpoint, tuned, recipe.provenance(task.name, task.source))
     accuracies = {
         "pretrained": accuracy(tower, base, head, select),
         "individual": accuracy(tower, tuned, head, select),
@@ -107,7 +121,7 @@ def tune_task(recipe: Recipe, task: TaskRecipe, folder: ZooFolder, center: Tenso
     write_json(place.accuracy, accuracies)
 
 
-def finish(recipe: Recipe, folder: ZooFolder, packages: Packages) -> None:
+def finish(recipe: AnyRecipe, folder: ZooFolder, packages: Packages) -> None:
     """Check that fine-tuning helped every task, then mark the zoo as finished.
 
     Raises:

@@ -8,13 +8,14 @@ from distmerge.errors import ZooError
 from distmerge.spec import ModelFiles
 from distmerge.zoo.folder import ZooFolder, sole_builder, zoo_folder
 from distmerge.zoo.mini import MINI, MINI12
-from distmerge.zoo.recipe import Recipe
+from distmerge.zoo.text import TEXT
+from distmerge.zoo.text_recipe import AnyRecipe
 from distmerge.zoo.tiny import TINY
 
-ZOOS: tuple[str, ...] = ("tiny", "mini", "mini12")
+ZOOS: tuple[str, ...] = ("tiny", "mini", "mini12", "text")
 """Names of the built-in zoos."""
 
-_RECIPES = {recipe.name: recipe for recipe in (TINY, MINI, MINI12)}
+_RECIPES: dict[str, AnyRecipe] = {r.name: r for r in (TINY, MINI, MINI12, TEXT)}
 
 
 def cache_root() -> Path:
@@ -74,7 +75,7 @@ def build_zoo(
 
 
 def _build(
-    recipe: Recipe,
+    recipe: AnyRecipe,
     folder: ZooFolder,
     downloads: Path,
     workers: int | None,
@@ -103,7 +104,7 @@ def _build(
             ) from error
 
 
-def _recipe(name: str) -> Recipe:
+def _recipe(name: str) -> AnyRecipe:
     if name not in _RECIPES:
         raise ZooError(f"unknown zoo {name!r}; built-in zoos: {', '.join(ZOOS)}")
     return _RECIPES[name]

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
 from distmerge.models import Head, StateDict, Tower
-from distmerge.tasks import preprocessed
+from distmerge.tasks import model_input
 from distmerge.zoo.pictures import Pictures
 from distmerge.zoo.recipe import FineTuning
 
@@ -25,7 +25,7 @@ def tower_features(
             [
                 tower.features(
                     weights,
-                    preprocessed(pictures.pixels[i : i + _BATCH], tower.config.preprocess),
+                    model_input(pictures.pixels[i : i + _BATCH], tower.config.preprocess),
                 )
                 for i in range(0, len(pictures.pixels), _BATCH)
             ]
@@ -70,7 +70,7 @@ def fine_tuned(
     """
     weights = {name: tensor.clone().requires_grad_() for name, tensor in base.items()}
     optimizer = torch.optim.AdamW(weights.values(), lr=recipe.lr, weight_decay=recipe.weight_decay)
-    inputs = preprocessed(pictures.pixels, tower.config.preprocess)
+    inputs = model_input(pictures.pixels, tower.config.preprocess)
     labels = torch.from_numpy(pictures.labels)
     size = min(recipe.batch, len(labels))
     steps = recipe.epochs * (len(labels) // size)

@@ -15,7 +15,7 @@ from distmerge.files import whole_file
 from distmerge.spec import ModelFiles, TaskFiles
 from distmerge.zoo.images import Role
 from distmerge.zoo.pictures import Pictures
-from distmerge.zoo.recipe import Recipe
+from distmerge.zoo.text_recipe import AnyRecipe
 
 
 class TaskFolder(NamedTuple):
@@ -73,7 +73,7 @@ class ZooFolder(NamedTuple):
         """Give the files of a task."""
         return TaskFolder(self.root / name)
 
-    def files(self, recipe: Recipe) -> ModelFiles:
+    def files(self, recipe: AnyRecipe) -> ModelFiles:
         """Give the finished zoo as a study would list it."""
         tasks = [
             TaskFiles(
@@ -87,7 +87,7 @@ class ZooFolder(NamedTuple):
         return ModelFiles(tower=self.tower, base=self.base, tasks=tuple(tasks))
 
 
-def zoo_folder(recipe: Recipe, root: Path) -> ZooFolder:
+def zoo_folder(recipe: AnyRecipe, root: Path) -> ZooFolder:
     """Give the folder of a recipe; another recipe has another folder."""
     return ZooFolder(root / "zoo" / f"{recipe.name}-{recipe.digest}")
 
@@ -98,23 +98,24 @@ def write_task(
     roles: Mapping[Role, Pictures],
     features: Float32[np.ndarray, "image feature"],
 ) -> None:
-    """Write a task's images by role and the pretrained features of its training images."""
+    """Write a task's samples by role and the pretrained features of its training samples."""
     temporary = TaskFolder(folder.root.with_name(f".{folder.root.name}.{os.getpid()}.tmp"))
     temporary.data.mkdir(parents=True)
     write_json(temporary.data / "classes.json", list(classes))
     for role, pictures in roles.items():
         place = _role_prefix(temporary, role)
-        np.save(f"{place}.images.npy", pictures.pixels, allow_pickle=False)
+        np.save(f"{place}.{pictures.kind}.npy", pictures.pixels, allow_pickle=False)
         np.save(f"{place}.labels.npy", pictures.labels, allow_pickle=False)
     np.save(temporary.features, features, allow_pickle=False)
     temporary.root.rename(folder.root)
 
 
 def read_pictures(folder: TaskFolder, role: Role) -> Pictures:
-    """Give the images of a role."""
+    """Give the images of a role, or the token numbers of its texts."""
     place = _role_prefix(folder, role)
+    images = Path(f"{place}.images.npy")
     return Pictures(
-        np.load(f"{place}.images.npy", allow_pickle=False),
+        np.load(images if images.exists() else f"{place}.tokens.npy", allow_pickle=False),
         np.load(f"{place}.labels.npy", allow_pickle=False),
     )
 

@@ -1,10 +1,10 @@
 """Images with class numbers, drawn class after class so that any first N are balanced."""
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int32, Int64, UInt8
 
 from distmerge.errors import ZooError
 from distmerge.zoo.images import Side
@@ -23,10 +23,15 @@ def side_at(shares: Mapping[Side, float], position: float) -> Side:
 
 
 class Pictures(NamedTuple):
-    """Images and the number of each one's class."""
+    """Images, or token numbers of texts, and the number of each one's class."""
 
-    pixels: UInt8[np.ndarray, "image height width 3"]
+    pixels: UInt8[np.ndarray, "image height width 3"] | Int32[np.ndarray, "image token"]
     labels: Int64[np.ndarray, " image"]
+
+    @property
+    def kind(self) -> Literal["images", "tokens"]:
+        """How their file of arrays is called."""
+        return "images" if self.pixels.ndim == 4 else "tokens"
 
 
 @runtime_checkable

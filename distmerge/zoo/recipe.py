@@ -19,6 +19,11 @@ class TaskRecipe(Frozen):
     counts: dict[Role, PositiveInt]
     """Number of images of every role."""
 
+    @property
+    def source(self) -> str:
+        """Where the images come from."""
+        return self.images.source
+
 
 class FineTuning(Frozen):
     """AdamW with a linear warm-up and a cosine to zero; the head is frozen."""
@@ -71,6 +76,11 @@ class Recipe(Frozen):
     """How each task's tower is tuned."""
     tasks: tuple[TaskRecipe, ...]
     """The tasks."""
+
+    @property
+    def samples(self) -> str:
+        """What the tasks hold."""
+        return "images"
 
     @property
     def digest(self) -> str:

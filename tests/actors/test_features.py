@@ -35,7 +35,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> ModelFiles:
 
 @pytest.fixture(scope="module")
 def source(files: ModelFiles) -> Source:
-    return Source(files, ImageCounts(), transductive=False)
+    cache = files.base.parent / "images"
+    return Source(files, ImageCounts(), transductive=False, cache=cache)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,8 @@ CONFIG = RayConfig(timeout_s=60.0)
 
 @pytest.fixture(scope="module")
 def source(world: ModelFiles) -> Source:
-    return Source(world, ImageCounts(), transductive=False)
+    cache = world.base.parent / "images"
+    return Source(world, ImageCounts(), transductive=False, cache=cache)
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from distmerge.artefact.card import model_card
 from distmerge.artefact.description import load_description
 from distmerge.artefact.pictures import tower_input
 from tests.sweep.exports import KINDS, ROUTED, Exports
+from tests.world import TOWER
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_the_cards_second_example_gives_the_towers_features_in_plain_open_clip(
     found = load_file(folder / "features.safetensors")["features"]
     model = distmerge.load(folder)
     weights = load_file(folder / "model.safetensors")
-    image = tower_input(folder / "photo.png", model.description.tower.preprocess)
+    image = tower_input(folder / "photo.png", TOWER.preprocess)
     assert isinstance(image, torch.Tensor)
     expected = model.model.tower.features(weights, image[None])  # type: ignore[attr-defined]  # both kinds have it
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)

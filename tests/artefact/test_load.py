@@ -36,8 +36,8 @@ def test_a_loaded_model_answers_bit_for_bit_as_the_run_did(
     model = distmerge.load(exports.folders[kind])
     original = learned_by(session, exports.configs[kind]).model
     for task in session.material.tasks:
-        pixels = np.array(task.report.images.pixels)
-        images = task.report.images.batch(
+        pixels = np.array(task.report.samples.array)
+        images = task.report.samples.batch(
             np.arange(len(pixels)), session.material.config.preprocess
         )
         assert torch.equal(model.logits(pixels, task.name), original.logits(images, task.name))

@@ -11,6 +11,7 @@ from distmerge.errors import ConfigError, DataError
 from distmerge.methods.contract import Routed
 from distmerge.tasks import decoded, preprocessed
 from tests.sweep.exports import MERGED, ROUTED, Exports
+from tests.world import TOWER
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +77,8 @@ def test_a_routed_model_answers_with_the_head_of_the_task_of_the_largest_weight(
     routed: LoadedModel, pixels: np.ndarray
 ) -> None:
     assert isinstance(routed.model, Routed)
-    preprocess = routed.description.tower.preprocess
-    rows = preprocessed(np.stack([decoded(image, preprocess.size) for image in pixels]), preprocess)
+    preprocess = TOWER.preprocess
+    rows = preprocessed(np.stack([decoded(image, preprocess) for image in pixels]), preprocess)
     answers = routed.model.answers(rows)
     found = routed.predict(pixels)
     numbers = answers.routing.argmax(dim=1).tolist()

@@ -46,7 +46,7 @@ def test_a_picture_is_decoded_as_a_study_decodes_its_file(
 ) -> None:
     path = tmp_path / "picture.png"
     image.save(path, exif=image.getexif())
-    pixels = decoded(path.read_bytes(), 16)
+    pixels = decoded(path.read_bytes(), TOWER.preprocess)
     expected = preprocessed(pixels[None], TOWER.preprocess)[0]
     for picture in (image, path):
         found = tower_input(picture, TOWER.preprocess)

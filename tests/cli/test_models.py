@@ -3,8 +3,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import load_file
 
 from distmerge.cli import main
+from tests.cli.messages import failure
+from tests.static.models import states, write
 from tests.sweep.exports import ROUTED, Exports
 
 
@@ -61,3 +64,24 @@ def test_the_command_asks_for_the_task_of_a_merged_model(
 ) -> None:
     assert main(["predict", str(exports.folders["ties"]), "photo.png"]) == 2
     assert "tasks: alpha, beta, gamma" in capsys.readouterr().err
+
+
+def test_the_command_merges_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base, tuned = write(tmp_path, states(2))
+    target = tmp_path / "new" / "merged.safetensors"
+    command = ["merge", "--base", str(base), "--method", "ties", "--set", "ties.density=0.5"]
+    assert main([*command, "--dtype", "float16", "-o", str(target), *map(str, tuned)]) == 0
+    assert capsys.readouterr().out.endswith(f"MB  {target}\n")
+    assert {str(values.dtype) for values in load_file(target).values()} == {"float16"}
+
+
+def test_the_merge_says_what_is_wrong_with_files_and_settings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base, tuned = write(tmp_path, states(1))
+    command = ["merge", "--base", str(base), "-o", str(tmp_path / "merged"), str(tuned[0])]
+    assert "'scaling=1': expected" in failure(capsys, *command, "--set", "scaling=1")
+    assert "none.safetensors: no such checkpoint" in failure(
+        capsys, *command, str(tmp_path / "none.safetensors")
+    )
+    assert not (tmp_path / "merged").exists()

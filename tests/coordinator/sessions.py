@@ -30,7 +30,8 @@ PIPELINE = Pipeline(stages=("weight_averaging",))
 
 
 def source_of(files: ModelFiles) -> Source:
-    return Source(files, ImageCounts(), transductive=False)
+    cache = files.base.parent / "images"
+    return Source(files, ImageCounts(), transductive=False, cache=cache)
 
 
 @cache
@@ -44,7 +45,7 @@ def session_of(files: ModelFiles, *crossed: Role) -> Session:
     vectors = load_vectors(source, material.tower)
     digests = source_digests(source, material, crossed)
     store = FeatureStore(files.base.parent / "features")
-    bank = local_features(source, digests.keys, store, block=16, report=ignored)
+    bank = local_features(source, material, digests.keys, store, block=16, report=ignored)
     study = Study(study="tiny", models=files, pipelines=(PIPELINE,))
     return Session(study, material, vectors, digests, LocalModels(material, bank))
 

@@ -10,7 +10,7 @@ from distmerge.coordinator.features import feature_keys
 from distmerge.errors import DataError
 from distmerge.methods.contract import PRETRAINED, Facts
 from distmerge.tasks import ROLES, Role
-from distmerge.tasks.images import block_ranges
+from distmerge.tasks.samples import block_ranges
 
 KEY = FeatureKey("alpha", "alpha", "adapt", "0123456789abcdef")
 TASKS = ("alpha", "beta")

@@ -22,7 +22,8 @@ def computed(session: Session, world: ModelFiles, folder: Path) -> list[str]:
     """Give what is computed, and reported, when the store lies in ``folder``."""
     reports: list[str] = []
     store, keys = FeatureStore(folder), session.digests.keys
-    local_features(source_of(world), keys, store, block=16, report=reports.append)
+    source, material = source_of(world), session.material
+    local_features(source, material, keys, store, block=16, report=reports.append)
     return reports
 
 
@@ -54,15 +55,17 @@ def test_a_full_store_needs_no_checkpoint(
     )
     source = source_of(world.model_copy(update={"tasks": nowhere}))
     store = FeatureStore(tmp_path)
-    bank = local_features(source, session.digests.keys, store, block=16, report=ignored)
-    assert bank.keys() == set(session.digests.keys)
+    keys = session.digests.keys
+    bank = local_features(source, session.material, keys, store, block=16, report=ignored)
+    assert bank.keys() == set(keys)
 
 
 def test_stored_facts_equal_those_that_another_process_would_compute(
     session: Session, world: ModelFiles, tmp_path: Path
 ) -> None:
     store, keys = FeatureStore(tmp_path), session.digests.keys
-    again = local_features(source_of(world), keys, store, block=16, report=ignored)
+    source, material = source_of(world), session.material
+    again = local_features(source, material, keys, store, block=16, report=ignored)
     assert isinstance(session.models, LocalModels)
     for key in keys:
         assert torch.equal(session.models.bank[key].logits, again[key].logits)

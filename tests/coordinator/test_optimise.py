@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from distmerge.coordinator import Progress, optimise
-from distmerge.coordinator.optimise import Solved
+from distmerge.coordinator.checkpoint import Solved
 from distmerge.errors import DivergenceError
 from distmerge.methods.adaptation import Checked
 from distmerge.methods.contract import Problem

@@ -11,7 +11,7 @@ from distmerge.errors import ConfigError
 from distmerge.methods.contract import MergedModel
 from distmerge.run import Session
 from distmerge.spec import ModelFiles, Value
-from distmerge.tasks import ROLES, Images, LabelledImages, Role
+from distmerge.tasks import ROLES, LabelledSamples, Role, Samples
 from tests.coordinator.sessions import config_of, learned_by, merged_by, session_of, tensors_of
 
 QUICK: dict[str, Value] = {"adamerging.steps": 5, "adamerging.batch_size": 4}
@@ -25,10 +25,10 @@ ROUTED: dict[str, Value] = {
 }
 
 
-class Sealed(LabelledImages):
+class Sealed(LabelledSamples):
     """Images whose labels must not be read."""
 
-    def __init__(self, images: Images) -> None:
+    def __init__(self, images: Samples) -> None:
         object.__setattr__(self, "images", images)
 
     @property
@@ -44,7 +44,7 @@ def session(world: ModelFiles) -> Session:
 @pytest.fixture(scope="module")
 def sealed(session: Session) -> Session:
     tasks = tuple(
-        replace(task, select=Sealed(task.select.images), report=Sealed(task.report.images))
+        replace(task, select=Sealed(task.select.samples), report=Sealed(task.report.samples))
         for task in session.material.tasks
     )
     material = replace(session.material, tasks=tasks)
@@ -81,9 +81,9 @@ def test_no_stage_reads_a_label(
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_methods_images_carry_no_labels(session: Session, role: Role) -> None:
-    images = session.material.tasks[0].images(role)
-    assert type(images) is Images
-    assert vars(images).keys() == {"pixels", "digest"}
+    images = session.material.tasks[0].samples(role)
+    assert type(images) is Samples
+    assert vars(images).keys() == {"array", "digest"}
 
 
 def test_a_stage_stands_on_the_model_of_the_one_before(session: Session) -> None:
@@ -117,7 +117,7 @@ def model(session: Session) -> MergedModel:
 def test_logits_are_those_of_the_whole_model_on_every_image_of_a_role(
     session: Session, model: MergedModel, role: Role
 ) -> None:
-    images = session.material.task("beta").images(role)
+    images = session.material.task("beta").samples(role)
     batch = images.batch(np.arange(len(images)), session.material.config.preprocess)
     logits = model_logits(session.material, model, "beta", role)
     assert not logits.requires_grad
@@ -126,7 +126,7 @@ def test_logits_are_those_of_the_whole_model_on_every_image_of_a_role(
 
 def test_a_routed_models_logits_are_those_of_the_whole_model(session: Session) -> None:
     model = learned_by(session, config_of(ROUTED, "bd_merging")).model
-    images = session.material.task("beta").report.images
+    images = session.material.task("beta").report.samples
     batch = images.batch(np.arange(len(images)), session.material.config.preprocess)
     logits = model_logits(session.material, model, "beta", "report")
     torch.testing.assert_close(logits, model.logits(batch, "beta"), rtol=0, atol=1e-5)
@@ -139,7 +139,7 @@ def test_no_stage_follows_a_routed_model(session: Session) -> None:
 
 def test_features_of_many_images_come_in_their_order(session: Session, model: MergedModel) -> None:
     few = session.material.task("alpha").adapt
-    many = Images(np.tile(few.pixels, (7, 1, 1, 1)), "many")  # 280 images, over two forwards
+    many = Samples(np.tile(few.array, (7, 1, 1, 1)), "many")  # 280 images, over two forwards
     found = model_features(session.material, model, many, "alpha")
     once = model_features(session.material, model, few, "alpha")
     torch.testing.assert_close(found, once.repeat(7, 1), rtol=0, atol=1e-5)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from torch import Tensor
 
 from distmerge.coordinator import (
@@ -24,8 +24,8 @@ from distmerge.methods.contract import PRETRAINED, Draw, Facts, Gradient, Point
 from distmerge.methods.losses import BatchLoss, Teacher, mean_entropy, softmax_entropy
 from distmerge.models import Head, load_state
 from distmerge.run import Session
-from distmerge.spec import ModelFiles, Preprocess
-from distmerge.tasks import Images, Role, batch_indices
+from distmerge.spec import ModelFiles, Preprocess, Tokens
+from distmerge.tasks import ModelInput, Role, Samples, batch_indices
 from distmerge.taskvectors import Selection, TaskVectors, merge, selected
 from tests.coordinator.sessions import config_of, merged_by, session_of, source_of
 
@@ -40,12 +40,12 @@ SHARES = {
 every_split = pytest.mark.parametrize("shares", SHARES.values(), ids=SHARES)
 
 
-class DoubleImages(Images):
+class DoubleImages(Samples):
     """Images in float64, in which sums are exact enough to compare."""
 
     def batch(
-        self, indices: Int64[np.ndarray, " batch"], preprocess: Preprocess
-    ) -> Float[Tensor, "batch 3 size size"]:
+        self, indices: Int64[np.ndarray, " batch"], preprocess: Preprocess | Tokens
+    ) -> ModelInput:
         return super().batch(indices, preprocess).double()
 
 
@@ -113,11 +113,11 @@ def session(world: ModelFiles) -> Session:
 @pytest.fixture(scope="module")
 def exact(session: Session) -> Exact:
     tasks = tuple(
-        replace(task, adapt=DoubleImages(task.adapt.pixels, task.adapt.digest))
+        replace(task, adapt=DoubleImages(task.adapt.array, task.adapt.digest))
         for task in session.material.tasks
     )
     heads = {
-        name: Head(*(tensor.double() for tensor in vars(head).values()))
+        name: Head(**{k: t.double() for k, t in head.tensors.items()}, normalised=head.normalised)
         for name, head in session.material.heads.items()
     }
     bank = session.vectors
@@ -171,7 +171,7 @@ def test_facts_are_those_of_the_models_own_checkpoint(
     worker: TaskWorker, session: Session, world: ModelFiles
 ) -> None:
     material, task = session.material, session.material.task("alpha")
-    images = task.select.images.batch(np.arange(16), material.config.preprocess)
+    images = task.select.samples.batch(np.arange(16), material.config.preprocess)
     encoding = material.tower.encode(load_state(world.tasks[0].checkpoint), images)
     logits = material.heads["alpha"](encoding.features)
     (facts,) = blocks(worker, session, "alpha", 16)

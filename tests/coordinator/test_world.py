@@ -1,8 +1,8 @@
 import shutil
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,20 +12,22 @@ import torch
 from distmerge.coordinator import (
     Digests,
     checked_device,
+    found_source,
     load_material,
     load_vectors,
-    mapped_vectors,
     placed,
     source_digests,
+    with_head_files,
 )
-from distmerge.errors import CapacityError, CheckpointError
+from distmerge.errors import CapacityError, CheckpointError, ConfigError, DataError
 from distmerge.methods.contract import PRETRAINED
 from distmerge.models import load_head, load_state, save_head, save_state
 from distmerge.run import Session
-from distmerge.spec import ModelFiles, load_tower_config
-from distmerge.taskvectors import merge
+from distmerge.spec import ModelFiles, WholeData, ZeroShotHead, load_tower_config
 from tests.coordinator.sessions import session_of, source_of
+from tests.models.clips import written_clip
 from tests.sweep.headers import write_sparse
+from tests.tasks.pictures import samples_of, write_folder
 from tests.world import TOWER, arrays_of
 
 
@@ -61,9 +63,9 @@ def _shift(path: Path) -> None:
 
 
 def change_head(files: ModelFiles) -> None:
-    head = load_head(files.tasks[0].head, num_classes=3, feature_dim=8)
+    head = load_head(files.tasks[0].head_file, num_classes=3, feature_dim=8)
     head.bias[0] += 1e-6
-    save_head(files.tasks[0].head, head)
+    save_head(files.tasks[0].head_file, head)
 
 
 def change_images(files: ModelFiles) -> None:
@@ -107,6 +109,26 @@ def test_heads_of_the_wrong_size_are_listed_together(world: ModelFiles) -> None:
     assert "weight: got shape (3, 8), expected (4, 8)" in message
 
 
+def test_a_zero_shot_head_becomes_a_file_and_the_others_stay(
+    session: Session, world: ModelFiles, tmp_path: Path
+) -> None:
+    clip = written_clip(tmp_path)
+    texts = ZeroShotHead(text=clip.text, model=clip.model, templates="a {}")
+    alpha, *others = world.tasks
+    tasks = (alpha.model_copy(update={"head": texts}), *others)
+    files = world.model_copy(update={"tasks": tasks})
+    source = replace(source_of(files), cache=tmp_path / "images")
+    with pytest.raises(ConfigError, match=r"task alpha: the zero-shot head of .* is no file yet"):
+        source_digests(source, session.material)
+    made = with_head_files(source, session.material.tasks)
+    assert made.files.tasks[0].head_file.parent == tmp_path / "heads"
+    assert made.files.tasks[1:] == tuple(others)
+    assert with_head_files(made, session.material.tasks) is made
+    head = load_material(source).heads["alpha"]
+    shutil.rmtree(tmp_path / "heads")  # as on another node
+    assert torch.equal(head.weight, load_material(made).heads["alpha"].weight)
+
+
 def test_the_vectors_lead_from_the_base_to_every_model(session: Session, world: ModelFiles) -> None:
     vectors = load_vectors(source_of(world), session.material.tower)
     assert vectors.tasks == ("alpha", "beta", "gamma")
@@ -147,26 +169,6 @@ def test_loading_holds_the_bank_and_one_tensor_however_many_the_models(
     command = [sys.executable, "-c", LOADED, str(tmp_path / "files.json")]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert int(done.stdout) < files.base.stat().st_size
-
-
-def test_mapped_vectors_are_the_arrays_themselves(session: Session) -> None:
-    base, rows = session.vectors.base.numpy().copy(), session.vectors.vectors.numpy().copy()
-    base.flags.writeable = rows.flags.writeable = False
-    bank = mapped_vectors(session.vectors.tasks, session.material.tower, base, rows)
-    assert bank.base.data_ptr() == base.ctypes.data
-    assert bank.vectors.data_ptr() == rows.ctypes.data
-    assert bank.layout == session.vectors.layout
-    coefficients = torch.full((3, 32), 0.3, dtype=torch.float64)
-    assert torch.equal(merge(bank, coefficients), merge(session.vectors, coefficients))
-
-
-def test_mapping_leaves_the_filters_of_warnings_as_they_are(session: Session) -> None:
-    before = list(warnings.filters)
-    vectors = session.vectors
-    mapped_vectors(
-        vectors.tasks, session.material.tower, vectors.base.numpy(), vectors.vectors.numpy()
-    )
-    assert warnings.filters == before
 
 
 def test_material_on_the_device_where_it_is_gives_the_same_answers(session: Session) -> None:
@@ -231,3 +233,29 @@ def test_a_missing_file_is_named(session: Session, world: ModelFiles) -> None:
     files = world.model_copy(update={"base": Path("nowhere.safetensors")})
     with pytest.raises(CheckpointError, match=r"nowhere\.safetensors"):
         source_digests(source_of(files), session.material)
+
+
+def test_what_the_driver_found_is_the_same_for_a_worker(copied: ModelFiles) -> None:
+    source = source_of(copied)
+    material = load_material(source)
+    again = load_material(found_source(source, material))
+    assert [task.found for task in again.tasks] == [task.found for task in material.tasks]
+
+
+def test_a_worker_with_other_data_than_the_driver_stops(copied: ModelFiles) -> None:
+    source = source_of(copied)
+    known = found_source(source, load_material(source))
+    path = arrays_of(copied.tasks[0]) / "report.images.npy"
+    np.save(path, np.zeros_like(np.load(path)))
+    with pytest.raises(DataError, match=r"not the driver's(.|\n)*task alpha, report: digest"):
+        load_material(known)
+
+
+def test_decoded_data_are_not_listed_again(copied: ModelFiles, tmp_path: Path) -> None:
+    pictures = write_folder(tmp_path / "pictures", samples_of(60))
+    data = WholeData(path=str(pictures), classes=("cat", "dog", "emu"))
+    alpha = copied.tasks[0].model_copy(update={"data": data})
+    source = source_of(copied.model_copy(update={"tasks": (alpha, *copied.tasks[1:])}))
+    known = found_source(source, load_material(source))
+    shutil.rmtree(pictures)
+    assert load_material(known).tasks[0].found == known.found["alpha"]  # type: ignore[index]  # set above

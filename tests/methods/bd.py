@@ -59,5 +59,5 @@ def planned(session: Session, hyper: BDMerging) -> RoutedPlan:
 
 
 def batch_of(session: Session, task: str = "alpha", size: int = 12) -> Tensor:
-    images = session.material.task(task).report.images
+    images = session.material.task(task).report.samples
     return images.batch(np.arange(size), session.material.config.preprocess)

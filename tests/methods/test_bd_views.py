@@ -11,7 +11,7 @@ from distmerge.methods.bd_merging.pool import adapt_pool
 from distmerge.methods.bd_merging.views import altered, drawn_views, view_tokens
 from distmerge.run import Session
 from distmerge.spec import ModelFiles
-from distmerge.tasks import Images
+from distmerge.tasks import Samples
 from tests.coordinator.sessions import session_of
 from tests.methods.bd import base_of, scope_of
 
@@ -22,33 +22,33 @@ def session(world: ModelFiles) -> Session:
 
 
 @pytest.fixture(scope="module")
-def images(session: Session) -> Images:
+def images(session: Session) -> Samples:
     return session.material.task("alpha").adapt
 
 
-def test_copies_have_the_form_of_the_images_and_differ_from_most(images: Images) -> None:
+def test_copies_have_the_form_of_the_images_and_differ_from_most(images: Samples) -> None:
     copies = altered(images, 0, "alpha", 0)
-    assert copies.pixels.shape == images.pixels.shape
-    assert copies.pixels.dtype == np.uint8
-    changed = (copies.pixels != images.pixels).reshape(len(images), -1).any(axis=1)
+    assert copies.array.shape == images.array.shape
+    assert copies.array.dtype == np.uint8
+    changed = (copies.array != images.array).reshape(len(images), -1).any(axis=1)
     assert changed.mean() > 0.9
 
 
-def test_a_copy_does_not_depend_on_the_images_around_it(images: Images) -> None:
-    few = replace(images, pixels=images.pixels[:3])
+def test_a_copy_does_not_depend_on_the_images_around_it(images: Samples) -> None:
+    few = replace(images, array=images.array[:3])
     found, whole = altered(few, 0, "alpha", 1), altered(images, 0, "alpha", 1)
-    assert np.array_equal(found.pixels, whole.pixels[:3])
+    assert np.array_equal(found.array, whole.array[:3])
 
 
 @pytest.mark.parametrize(
     "address", [(1, "alpha", 0), (0, "beta", 0), (0, "alpha", 1)], ids=["seed", "task", "view"]
 )
-def test_another_address_gives_another_copy(images: Images, address: tuple[int, str, int]) -> None:
+def test_another_address_gives_another_copy(images: Samples, address: tuple[int, str, int]) -> None:
     first = altered(images, 0, "alpha", 0)
     assert altered(images, *address).digest != first.digest
 
 
-def test_making_copies_leaves_the_global_generator_alone(images: Images) -> None:
+def test_making_copies_leaves_the_global_generator_alone(images: Samples) -> None:
     before = torch.random.get_rng_state()
     altered(images, 0, "alpha", 0)
     assert torch.equal(torch.random.get_rng_state(), before)

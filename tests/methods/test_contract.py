@@ -216,11 +216,11 @@ def inputs(session: Session) -> dict[str, Tensor]:
     tensors = {"base": session.vectors.base, "vectors": session.vectors.vectors}
     for task in session.material.tasks:
         head = session.material.heads[task.name]
-        tensors |= {f"{task.name} {k}": t for k, t in vars(head).items()}
+        tensors |= {f"{task.name} {k}": t for k, t in head.tensors.items()}
         facts = session.models.facts(task.name, task.name, "adapt")
         tensors |= {f"{task.name} features": facts.features, f"{task.name} logits": facts.logits}
         for role in ROLES:
-            pixels = np.array(task.images(role).pixels)
+            pixels = np.array(task.samples(role).array)
             tensors[f"{task.name} {role}"] = torch.from_numpy(pixels)
     return tensors
 
@@ -260,7 +260,7 @@ def test_the_loss_falls_on_the_tiny_world(session: Session, method: str) -> None
 def test_a_merged_model_answers_for_every_task(session: Session, method: str) -> None:
     model = learned(session, method)
     for task in session.material.tasks:
-        images = task.report.images.batch(np.arange(4), session.material.config.preprocess)
+        images = task.report.samples.batch(np.arange(4), session.material.config.preprocess)
         logits = model.logits(images, task.name)
         assert logits.shape == (4, len(task.classes))
         assert logits.isfinite().all()

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from distmerge.coordinator import BlockFacts, FeatureBlock, LocalModels, optimise
+from distmerge.errors import ConfigError
 from distmerge.methods.contract import MergedModel, Plan, Scope
 from distmerge.methods.losses import Teacher
 from distmerge.methods.tinting import Tinting
@@ -73,7 +74,7 @@ def test_it_starts_as_task_arithmetic(session: Session) -> None:
     arithmetic = merged_by(session, config_of({}, "task_arithmetic")).model
     assert torch.equal(started.weights, arithmetic.weights)
     for task in session.material.tasks:
-        images = task.report.images.batch(
+        images = task.report.samples.batch(
             torch.arange(8).numpy(), session.material.config.preprocess
         )
         torch.testing.assert_close(
@@ -199,3 +200,9 @@ def trained_head(session: Session, name: str, *, steps: int) -> Tensor:
         cross_entropy(logits, labels[index]).backward()
         optimizer.step()
     return weight.detach()
+
+
+def test_a_layer_that_the_tower_has_not_is_refused(session: Session) -> None:
+    model = MergedModel.pretrained(session.material.tower, session.vectors, {})
+    with pytest.raises(ConfigError, match=r"the tower has no mlp\.fc9; set tinting\.layer: head"):
+        tinted_tensors(model, "alpha", "mlp.fc9")

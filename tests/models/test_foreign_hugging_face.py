@@ -23,7 +23,7 @@ from distmerge.models import (
     to_hugging_face,
 )
 from distmerge.models.foreign import from_hugging_face
-from distmerge.spec import TowerConfig, load_tower_config
+from distmerge.spec import Preprocess, TowerConfig, load_tower_config
 from tests.world import TOWER, random_weights
 
 IMAGES = torch.randn(5, 3, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -135,7 +135,19 @@ def test_the_normalisation_of_images_is_read(tmp_path: Path) -> None:
     content = {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6]}
     (tmp_path / "hf" / "preprocessor_config.json").write_text(json.dumps(content))
     description = import_checkpoint(str(tmp_path / "hf"), tmp_path / "out").files[1]
-    assert load_tower_config(description).preprocess.mean == (0.1, 0.2, 0.3)
+    preprocess = load_tower_config(description).preprocess
+    assert isinstance(preprocess, Preprocess)
+    assert preprocess.mean == (0.1, 0.2, 0.3)
+
+
+def test_how_images_are_resized_is_read(tmp_path: Path) -> None:
+    saved(tmp_path / "hf", CLIPVisionModel)
+    content = {"size": {"height": 16, "width": 16}, "do_center_crop": False, "resample": 2}
+    (tmp_path / "hf" / "preprocessor_config.json").write_text(json.dumps(content))
+    description = import_checkpoint(str(tmp_path / "hf"), tmp_path / "out").files[1]
+    preprocess = load_tower_config(description).preprocess
+    assert isinstance(preprocess, Preprocess)
+    assert (preprocess.resize, preprocess.interpolation) == ("squash", "bilinear")
 
 
 def test_weights_as_torch_save_wrote_them_are_read(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_a_head_of_other_classes_is_refused(world: ModelFiles) -> None:
         r"  - bias: got shape \(3,\), expected \(5,\)$"
     )
     with pytest.raises(CheckpointError, match=expected):
-        load_head(world.tasks[0].head, num_classes=5, feature_dim=8)
+        load_head(world.tasks[0].head_file, num_classes=5, feature_dim=8)
 
 
 def test_missing_and_misshaped_tensors_are_listed_at_once(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_a_missing_weight_is_not_replaced_by_the_towers_own(images: Tensor) -> N
     tower = Tower(TOWER)
     weights = random_weights(tower, 0)
     del weights["proj"]
-    with pytest.raises(RuntimeError, match=r"Missing key\(s\).*visual\.proj"):
+    with pytest.raises(ValueError, match=r"weights of another tower: \['proj'\]"):
         tower.features(weights, images)
 
 

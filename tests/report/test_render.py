@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from distmerge.report import leaderboard, leaderboard_json, render_leaderboard
+from distmerge.report import leaderboard_json, render_leaderboard
+from distmerge.results import leaderboard
 from tests.report.leaderboards import (
     INDIVIDUAL,
     PRETRAINED,

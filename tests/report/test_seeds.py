@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from distmerge.report import leaderboard, leaderboard_json
-from distmerge.results import Metric, RunRecord
+from distmerge.report import leaderboard_json
+from distmerge.results import Metric, RunRecord, leaderboard
 from tests.report.leaderboards import INDIVIDUAL, PRETRAINED, STUDY, failed, rows, run
 from tests.report.test_render import text
 

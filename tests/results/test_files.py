@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from distmerge.errors import ResultsError
-from distmerge.results.files import open_folder
+from distmerge.errors import ResultsError, UnavailableError
+from distmerge.results.files import open_folder, patiently
 
 
 def test_a_file_is_replaced_as_a_whole_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -32,3 +32,42 @@ def test_a_folder_that_does_not_exist_holds_nothing_and_is_not_made(tmp_path: Pa
 def test_a_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(ResultsError, match=r"absent\.bin: cannot read"):
         open_folder(str(tmp_path)).read(f"{tmp_path}/absent.bin")
+
+
+def test_a_bucketless_folder_lists_its_files(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "b.txt").touch()
+    folder = open_folder(str(tmp_path))
+    assert folder.files(folder.root) == [f"{folder.root}/a/b.txt"]
+
+
+def test_what_may_recover_is_done_again_until_it_works() -> None:
+    answers = iter([UnavailableError("busy"), None])
+
+    def act() -> str:
+        problem = next(answers)
+        if problem:
+            raise problem
+        return "done"
+
+    assert patiently(act, 5.0) == "done"
+
+
+def test_patience_ends(tmp_path: Path) -> None:
+    def act() -> None:
+        raise UnavailableError("busy")
+
+    with pytest.raises(UnavailableError, match="busy; tried for 0 s"):
+        patiently(act, 0.0)
+
+
+def test_what_will_not_recover_is_not_done_again() -> None:
+    calls = []
+
+    def act() -> None:
+        calls.append(1)
+        raise ResultsError("refused")
+
+    with pytest.raises(ResultsError, match=r"^refused$"):
+        patiently(act, 60.0)
+    assert len(calls) == 1

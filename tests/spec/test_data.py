@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from distmerge.errors import ConfigError
 from distmerge.methods import HYPERS
@@ -104,3 +105,8 @@ def test_paths_become_absolute_and_urls_stay() -> None:
 
 def test_shares_have_defaults_that_sum_to_one() -> None:
     assert Shares().model_dump() == {"adapt": 0.6, "select": 0.1, "report": 0.3}
+
+
+def test_a_url_with_a_secret_is_refused_and_the_secret_not_shown() -> None:
+    with pytest.raises(ValidationError, match=r"s3://\.\.\.@bucket/x: a URL must not hold cred"):
+        WholeData(path="s3://key:hidden@bucket/x")

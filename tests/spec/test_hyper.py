@@ -38,6 +38,9 @@ def test_an_infinite_hyperparameter_is_refused() -> None:
         ({"log_uniform": [0.1, 1]}, LogUniform(0.1, 1.0)),
         ({"int_uniform": [1, 5]}, IntUniform(1, 5)),
         ({"choice": ["a", 2, True]}, Choice(("a", 2, True))),
+        ({"uniform": [0.1, 0.5], "points": 5}, Choice((0.1, 0.2, 0.3, 0.4, 0.5))),
+        ({"log_uniform": [1e-3, 1e-1], "points": 3}, Choice((0.001, 0.01, 0.1))),
+        ({"int_uniform": [1, 9], "points": 3}, Choice((1, 5, 9))),
     ],
 )
 def test_a_range_is_read_from_its_yaml_form(setting: object, expected: object) -> None:
@@ -73,6 +76,11 @@ def test_a_range_is_refused_exactly_when_it_is_empty(low: float, high: float) ->
         ({"int_uniform": [1, 2.5]}, r"int_uniform: got \[1, 2.5\]; expected \[low, high\]"),
         ({"uniform": [3, 1]}, r"uniform: got \[3, 1\]; expected low < high"),
         ({"log_uniform": [0, 1]}, "low > 0 for logs"),
+        ({"uniform": [0, 1], "points": 1}, "points: got 1; expected a whole number of 2 or more"),
+        ({"uniform": [0, 1], "points": 2.5}, "points: got 2.5; expected a whole number"),
+        ({"int_uniform": [1, 3], "points": 4}, "points: got 4; there are 3 whole numbers"),
+        ({"choice": [1, 2], "points": 2}, "choice: its values are its points"),
+        ({"points": 2}, "expected a value or"),
     ],
 )
 def test_a_malformed_range_says_what_was_expected(setting: object, message: str) -> None:

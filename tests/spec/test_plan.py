@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from distmerge.errors import ConfigError
 from distmerge.spec import (
     Choice,
+    Distribution,
     Hyper,
     IntUniform,
     LogUniform,
@@ -13,7 +14,10 @@ from distmerge.spec import (
     Stage,
     Uniform,
     Value,
+    all_points,
     digest,
+    num_points,
+    num_trials,
     run_config,
     search_space,
 )
@@ -90,6 +94,21 @@ def test_a_study_can_fix_replace_and_add_ranges() -> None:
     }
     assert chosen.fixed() == {"learner.lr": 0.1}
     assert set(chosen.searched()) == {"learner.steps", "fixer.rank"}
+
+
+def test_the_points_of_a_finite_space_come_in_order() -> None:
+    space: dict[str, Distribution] = {"a.x": Choice((2, 1)), "a.n": IntUniform(3, 4)}
+    points = [tuple(point.values()) for point in all_points(space)]
+    assert points == [(2, 3), (2, 4), (1, 3), (1, 4)]
+    assert num_points(space) == len(points)
+
+
+def test_a_search_spends_no_more_runs_than_its_space_has_points_and_a_grid_all() -> None:
+    chosen = pipeline("learner", learner__lr={"choice": [0.1, 0.2]}, learner__steps=3)
+    few, many = (chosen.model_copy(update={"trials": n}) for n in (3, 9))
+    assert [num_trials(each, HYPERS, "tpe") for each in (few, many)] == [3, 4]
+    assert num_trials(few, HYPERS, "grid") == 4
+    assert num_points({"a.x": Uniform(0.0, 1.0)}) == float("inf")
 
 
 @given(st.floats(1e-4, 1e-1), st.integers(10, 20), st.sampled_from(["fast", "slow"]))

@@ -55,6 +55,15 @@ def test_a_failed_run_says_so_in_one_line() -> None:
     assert "more" not in line
 
 
+def test_a_run_that_ended_early_says_where_and_is_no_failure() -> None:
+    early = Ended(None, None, 2.0, None, rungs=((4, 0.5), (8, 0.25)))
+    (line,) = shown(terminal=False, ended=early).splitlines()
+    assert "ended early at step 8, agreement 0.2500" in line
+    board = Board(Console(file=io.StringIO()), total=1)
+    board.ended(suggestion("one"), early)
+    assert board.failed == 0
+
+
 def test_a_repeat_shows_its_seed() -> None:
     output = io.StringIO()
     first = suggestion("one", scaling=0.25)

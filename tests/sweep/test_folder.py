@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from distmerge.methods import HYPERS
@@ -33,3 +34,10 @@ def test_every_tensor_file_carries_the_recipe(exports: Exports) -> None:
         content = path.read_bytes()
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         assert json.loads(header["__metadata__"]["distmerge"]) == recipe
+
+
+def test_a_run_outside_of_a_checkout_has_no_commit(exports: Exports) -> None:
+    store = RunStore(str(exports.storage), HYPERS)
+    run = rebuilt(store, found(store, exports.runs["ties"]))
+    installed = replace(run, rows=run.rows.assign(git_commit=float("nan")))
+    assert described(installed).git_commit is None

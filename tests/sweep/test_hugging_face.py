@@ -7,9 +7,11 @@ from safetensors.torch import load_file
 
 import distmerge
 from distmerge.models.foreign import from_hugging_face
+from distmerge.spec import Preprocess
 from distmerge.sweep import export_run
-from distmerge.sweep.hugging_face import FOLDER
+from distmerge.sweep.hugging_face import FOLDER, _preprocessor
 from tests.sweep.exports import Exports
+from tests.world import TOWER
 
 
 @pytest.fixture(scope="module")
@@ -43,3 +45,12 @@ def test_transformers_loads_the_tower_and_gives_its_features(folder: Path) -> No
     weights = load_file(folder / "model.safetensors")
     expected = model.model.tower.features(weights, pixels)  # type: ignore[attr-defined]  # it has one
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("resize", "side", "cut"), [("shortest", "shortest_edge", True), ("squash", "height", False)]
+)
+def test_images_are_resized_as_the_tower_reads_them(resize: str, side: str, cut: bool) -> None:
+    content = {**TOWER.preprocess.model_dump(), "resize": resize, "interpolation": "bilinear"}
+    written = json.loads(_preprocessor(Preprocess.model_validate(content)))
+    assert (written["size"][side], written["do_center_crop"], written["resample"]) == (16, cut, 2)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from distmerge.coordinator import Source
-from distmerge.spec import ImageCounts, ModelFiles
+from distmerge.spec import ImageCounts, ModelFiles, RoleData, WholeData
 from distmerge.sweep.known import remember, remembered
 from tests.coordinator.sessions import session_of, source_of
 
@@ -55,3 +55,27 @@ def test_data_of_any_form_are_watched(
     assert remembered(tmp_path, source, ()) == digests
     (tmp_path / changed).write_bytes(b"y")
     assert remembered(tmp_path, source, ()) is None
+
+
+def test_described_data_are_watched_too(world: ModelFiles, tmp_path: Path) -> None:
+    names = {"adapt": "a.png", "select": "s.parquet", "report": "r.tar", "classes": "names.txt"}
+    for name in names.values():
+        (tmp_path / name).write_bytes(b"x")
+    data = RoleData(**{key: str(tmp_path / name) for key, name in names.items()})
+    first, *others = world.tasks
+    first = first.model_copy(update={"data": data})
+    source = source_of(world.model_copy(update={"tasks": (first, *others)}))
+    digests = session_of(world).digests
+    for name in names.values():
+        remember(tmp_path / "cache", source, (), digests)
+        assert remembered(tmp_path / "cache", source, ()) == digests
+        (tmp_path / name).write_bytes(b"another")
+        assert remembered(tmp_path / "cache", source, ()) is None
+
+
+def test_remote_data_are_not_remembered(world: ModelFiles, tmp_path: Path) -> None:
+    first, *others = world.tasks
+    first = first.model_copy(update={"data": WholeData(path="memory://known/data")})
+    source = source_of(world.model_copy(update={"tasks": (first, *others)}))
+    remember(tmp_path, source, (), session_of(world).digests)
+    assert list(tmp_path.iterdir()) == []

@@ -49,7 +49,7 @@ ADAMERGING = {"steps": 3, "batch_size": 4, "lr": 0.01}
 TINTING = {"steps": 3, "batch_size": 4}
 BD = {"head_steps": 3, "warm_up": 3, "steps": 3, "batch_size": 4, "hidden": 8}
 SURGERY = {"steps": 5, "batch_size": 4, "rank": 4}
-# Two studies, since the same stages can be in a study once.
+# Two studies, since the same stages can be in a study once; the second holds its bank in bfloat16.
 STUDIES: tuple[dict[str, Case], ...] = (
     {
         "weight_averaging": case("weight_averaging"),
@@ -92,7 +92,9 @@ def swept(world: ModelFiles, folder: Path, ray: object) -> Finished:
             {"stages": list(case.stages), "settings": dict(case.settings)}
             for case in STUDIES[number].values()
         ]
-        study = study_of(world, folder / str(number), pipelines=pipelines, ray=ray)
+        bank = ("float32", "bfloat16")[number]
+        place = folder / str(number)
+        study = study_of(world, place, pipelines=pipelines, ray=ray, bank=bank)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("DISTMERGE_CACHE", str(folder / "cache"))  # all facts are computed anew
             assert run_sweep(study, console()).failed == 0

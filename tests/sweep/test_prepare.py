@@ -56,7 +56,7 @@ def test_a_transductive_study_adapts_on_its_report_images(
 ) -> None:
     prepared = prepare(study_of(world, tmp_path, protocol="transductive"), refuse)
     for task in prepared.material.tasks:
-        assert task.adapt is task.report.images
+        assert task.adapt is task.report.samples
 
 
 @pytest.mark.parametrize(("gpus", "device"), [(0.0, "cpu"), (0.25, "cuda:0"), (1.0, "cuda:0")])

@@ -2,13 +2,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from distmerge.errors import CheckpointError, ResultsError
 from distmerge.methods import HYPERS
 from distmerge.models import load_state, save_state
 from distmerge.results import RunStore
 from distmerge.spec import ModelFiles
-from distmerge.sweep import run_sweep
+from distmerge.sweep import export_run, run_sweep
 from distmerge.sweep.rebuild import found, rebuilt
 from tests.sweep.studies import console, study_of
 
@@ -79,7 +80,7 @@ def test_all_files_that_have_changed_or_gone_are_named_at_once(
 ) -> None:
     changed(files.tasks[0].checkpoint)
     files.tasks[1].checkpoint.unlink()
-    changed(files.tasks[2].head)
+    changed(files.tasks[2].head_file)
     changed(files.base)
     message = (
         r"base.safetensors: digest \w+, expected \w+[\s\S]*alpha.safetensors: digest"
@@ -101,7 +102,8 @@ def test_heads_of_a_later_sweep_on_the_same_checkpoints_are_refused(
     store: RunStore, files: ModelFiles
 ) -> None:
     first = a_run(store)
-    changed(files.tasks[0].head)
+    changed(files.tasks[0].head_file)
+    (Path(store.root) / "_studies" / "tiny.json").unlink()  # results of an older version
     study = study_of(files, Path(store.root), ray=False, pipelines=PIPELINES)
     run_sweep(study, console())
     with pytest.raises(CheckpointError, match="heads or tower are not those of the last sweep"):
@@ -113,3 +115,22 @@ def test_a_run_whose_files_are_not_recorded_asks_for_its_sweep(store: RunStore) 
         path.unlink()
     with pytest.raises(ResultsError, match="run its sweep once more to the end"):
         rebuilt(store, found(store, a_run(store)))
+
+
+def test_a_run_on_rounded_task_vectors_is_rebuilt_on_them_bit_for_bit(
+    files: ModelFiles, tmp_path: Path
+) -> None:
+    study = study_of(
+        files,
+        tmp_path / "rounded",
+        ray=False,
+        pipelines=PIPELINES,
+        bank="bfloat16",
+        select="accuracy",
+    )
+    best = run_sweep(study, console()).best
+    assert best is not None
+    store = RunStore(study.storage, HYPERS)
+    assert rebuilt(store, found(store, best.run_id)).vectors.vectors.dtype == torch.bfloat16
+    exported = export_run(best.run_id, study.storage, to=tmp_path / "model")
+    assert (exported / "model.safetensors").read_bytes() == Path(best.tower).read_bytes()

@@ -1,11 +1,11 @@
-import pandas as pd
 import pytest
 
 from distmerge.methods import HYPERS
 from distmerge.spec import Pipeline, RunConfig, Study, digest
+from distmerge.sweep.history import PastRun
 from distmerge.sweep.search import Search, Suggestion
 
-NOTHING = pd.DataFrame(columns=["method", "suite", "metric", "run_id", "seed", "value"])
+NOTHING: tuple[PastRun, ...] = ()
 
 
 def identify(config: RunConfig) -> str:
@@ -30,21 +30,8 @@ def asked(search: Search, score: float | None = 0.5) -> list[Suggestion]:
     return found
 
 
-def rows(suggestions: list[Suggestion], metric: str = "score:agreement") -> pd.DataFrame:
-    return pd.DataFrame(
-        [
-            {
-                "method": s.config.name,
-                "suite": "select",
-                "metric": metric,
-                "run_id": s.run_id,
-                "seed": s.config.seed,
-                "value": 0.5,
-                **s.config.values(),
-            }
-            for s in suggestions
-        ]
-    )
+def past(suggestions: list[Suggestion], score: float = 0.5) -> list[PastRun]:
+    return [PastRun(s.run_id, s.config, score, 0.0, {}, warm=False) for s in suggestions]
 
 
 def scaling(suggestion: Suggestion) -> object:
@@ -102,7 +89,7 @@ def test_a_finite_space_is_not_run_twice_over() -> None:
 
 def test_finished_runs_count_and_the_rest_is_asked_for() -> None:
     before = asked(Search(study(arithmetic(3)), HYPERS, identify, NOTHING))
-    search = Search(study(arithmetic(5)), HYPERS, identify, rows(before))
+    search = Search(study(arithmetic(5)), HYPERS, identify, past(before))
     assert search.remaining == 2
     later = asked(search)
     assert {s.run_id for s in later}.isdisjoint(s.run_id for s in before)
@@ -110,17 +97,9 @@ def test_finished_runs_count_and_the_rest_is_asked_for() -> None:
 
 def test_a_finished_study_asks_for_nothing() -> None:
     before = asked(Search(study(arithmetic(3)), HYPERS, identify, NOTHING))
-    search = Search(study(arithmetic(3)), HYPERS, identify, rows(before))
+    search = Search(study(arithmetic(3)), HYPERS, identify, past(before))
     assert search.remaining == 0
     assert search.ask() is None
-
-
-def test_runs_of_other_inputs_or_criteria_do_not_count() -> None:
-    before = asked(Search(study(arithmetic(3)), HYPERS, identify, NOTHING))
-    other = rows(before).assign(run_id="other")
-    assert Search(study(arithmetic(3)), HYPERS, identify, other).remaining == 3
-    entropy = rows(before, metric="score:entropy")
-    assert Search(study(arithmetic(3)), HYPERS, identify, entropy).remaining == 3
 
 
 def test_a_failed_run_spends_its_trial_and_is_run_again_by_the_next_sweep() -> None:
@@ -141,7 +120,7 @@ def test_a_run_that_was_asked_for_is_unfinished_until_it_is_told() -> None:
 
 def test_a_random_search_that_goes_on_does_not_repeat_itself() -> None:
     before = asked(Search(study(arithmetic(25), sampler="random"), HYPERS, identify, NOTHING))
-    more = Search(study(arithmetic(40), sampler="random"), HYPERS, identify, rows(before))
+    more = Search(study(arithmetic(40), sampler="random"), HYPERS, identify, past(before))
     later = asked(more)
     assert len(before) == 25
     assert len(later) == 15
@@ -155,7 +134,7 @@ def test_a_finite_space_is_used_up_whatever_the_sampler_likes() -> None:
     assert search.remaining == 11
     found = asked(search)
     assert sorted(float(str(scaling(s))) for s in found) == pytest.approx(values)
-    assert Search(study(pipeline), HYPERS, identify, rows(found)).remaining == 0
+    assert Search(study(pipeline), HYPERS, identify, past(found)).remaining == 0
 
 
 def test_numbers_that_yaml_reads_as_text_are_known_again() -> None:
@@ -164,7 +143,7 @@ def test_numbers_that_yaml_reads_as_text_are_known_again() -> None:
     )
     found = asked(Search(study(pipeline), HYPERS, identify, NOTHING))
     assert {s.config.values()["adamerging.lr"] for s in found} == {1e-3, 1e-2}
-    assert Search(study(pipeline), HYPERS, identify, rows(found)).remaining == 0
+    assert Search(study(pipeline), HYPERS, identify, past(found)).remaining == 0
 
 
 def learning(trials: int) -> Pipeline:
@@ -186,8 +165,8 @@ def asked_by_rate(search: Search) -> list[Suggestion]:
     return found
 
 
-def scored_by_rate(suggestions: list[Suggestion]) -> pd.DataFrame:
-    return rows(suggestions).assign(value=[rate(s) for s in suggestions])
+def scored_by_rate(suggestions: list[Suggestion]) -> list[PastRun]:
+    return [past([s], score=rate(s))[0] for s in suggestions]
 
 
 def test_the_best_configuration_is_asked_for_again_with_the_other_seeds() -> None:
@@ -279,6 +258,8 @@ def test_a_best_run_of_other_settings_is_repeated_as_the_leaderboard_shows_it() 
 
 def test_a_repeats_score_is_no_trial_of_the_search() -> None:
     before = asked(Search(study(learning(2), repeats=2), HYPERS, identify, NOTHING))
-    known = rows(before).assign(value=[0.1, 0.2, 0.9])
+    known = [
+        run._replace(score=score) for run, score in zip(past(before), (0.1, 0.2, 0.9), strict=True)
+    ]
     later = asked(Search(study(learning(3), repeats=1), HYPERS, identify, known), score=0.0)
     assert len(later) == 1

@@ -9,7 +9,7 @@ from distmerge.errors import CapacityError
 from distmerge.run import references
 from distmerge.spec import ModelFiles, RayConfig
 from distmerge.sweep.prepare import Prepared, prepare
-from distmerge.sweep.shared import Shared, open_session, record_done, shared_facts
+from distmerge.sweep.shared import Shared, open_session, shared_facts
 from distmerge.sweep.trial import Done
 from tests.coordinator.sessions import session_of
 from tests.sweep.studies import study_of
@@ -61,7 +61,7 @@ def test_the_actors_are_gone_unless_they_compute_gradients(shared: Shared) -> No
 def test_what_is_recorded_is_stored(shared: Shared, world: ModelFiles, tmp_path: Path) -> None:
     session = open_session(shared, "cpu")
     (pretrained, _) = references(session)
-    record_done(shared, Done(pretrained, None))
+    shared.recorder.append(Done(pretrained, None))
     prepared = prepared_of(world, Path(shared.study.storage))
     assert set(prepared.store.records("tiny")["method"]) == {"pretrained"}
 

@@ -1,13 +1,29 @@
+import math
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import safetensors.torch
+import torch
 
+from distmerge.coordinator import Progress
+from distmerge.errors import ResultsError
 from distmerge.methods import HYPERS
 from distmerge.results import RunStore
+from distmerge.run import named_record
 from distmerge.spec import ModelFiles
-from distmerge.sweep.trial import Done, Recorder, attempt, ended, recipe_name
+from distmerge.sweep.trial import (
+    Done,
+    Recorder,
+    _refuse_no_number,
+    advice,
+    attempt,
+    ended,
+    recipe_name,
+)
 from tests.coordinator.sessions import config_of, session_of
 
 DIVERGING: dict[str, float | str] = {
@@ -92,3 +108,109 @@ def test_recording_a_run_again_leaves_one_run(world: ModelFiles, store: RunStore
     before = len(store.records("tiny"))
     recorder.append(done)
     assert len(store.records("tiny")) == before
+
+
+LEARNING: dict[str, float | str] = {"adamerging.steps": 6, "adamerging.batch_size": 4}
+
+
+def test_a_run_that_takes_too_long_is_an_error_that_says_where_it_was(world: ModelFiles) -> None:
+    session = session_of(world)
+    short = replace(session, study=session.study.model_copy(update={"trial_timeout_s": 1e-9}))
+    done = attempt(short, config_of(LEARNING, "adamerging"), "trial")
+    assert done.record.status == "error"
+    assert done.record.error is not None
+    assert "not done in 1e-09 s (trial_timeout_s): coefficients is at step 1 of 6" in (
+        done.record.error
+    )
+
+
+def interrupted(progress: Progress) -> None:
+    if progress.step == 4:
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_run_goes_on_from_what_the_recorder_kept_and_leaves_nothing(
+    world: ModelFiles, store: RunStore, tmp_path: Path
+) -> None:
+    session, config = session_of(world), config_of(LEARNING, "adamerging")
+    recorder, trace = Recorder(store, "tiny"), list[Progress]()
+    with pytest.raises(KeyboardInterrupt):
+        attempt(session, config, "a", interrupted, recorder)
+    assert len(list(tmp_path.glob("_runs/tiny/*.safetensors"))) == 1
+    done = attempt(session, config, "b", trace.append, Recorder(store, "tiny"))
+    assert [progress.step for progress in trace] == [5, 6]
+    assert done.recipe == attempt(session, config, "c").recipe
+    recorder.append(done)
+    assert not list(tmp_path.glob("_runs/tiny/*"))
+
+
+def test_a_state_of_other_code_is_an_error_of_its_run(world: ModelFiles, store: RunStore) -> None:
+    session, config = session_of(world), config_of(LEARNING, "adamerging")
+    recorder = Recorder(store, "tiny")
+    recorder.write_state(named_record(session, config).run_id, b"x")
+    error = attempt(session, config, "a", states=recorder).record.error
+    assert error is not None
+    assert error.startswith("CheckpointError: the stored state of an interrupted run does not fit")
+
+
+def test_a_score_that_is_no_number_is_an_error_whose_numbers_are_kept(world: ModelFiles) -> None:
+    record = attempt(session_of(world), config_of({}, "weight_averaging"), "trial").record
+    lost = tuple(
+        metric._replace(value=math.nan) if metric.metric.startswith("score:") else metric
+        for metric in record.metrics
+    )
+    refused = _refuse_no_number(replace(record, metrics=lost))
+    assert (refused.status, refused.error) == ("error", "DivergenceError: the score is nan")
+    assert refused.metrics == lost
+    assert ended(refused).score is None
+    assert _refuse_no_number(record) == record
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), torch.OutOfMemoryError("CUDA"), "Task was killed: node running low on memory"],
+    ids=repr,
+)
+def test_a_lack_of_memory_comes_with_advice(error: object) -> None:
+    assert "ray.max_concurrent" in advice(error)
+
+
+def test_other_errors_speak_for_themselves() -> None:
+    assert advice(ValueError("x")) == ""
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Let the kernel refuse to write files of any size, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def files_of(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_row_that_finds_no_room_is_named_and_leaves_nothing(
+    world: ModelFiles, store: RunStore, tmp_path: Path
+) -> None:
+    done = attempt(session_of(world), config_of({}, "weight_averaging"), "trial")
+    recorder = Recorder(store, "tiny")
+    with pytest.raises(ResultsError, match=r"_recipes/tiny/.*: cannot write"), full_disk():
+        recorder.append(done)
+    with pytest.raises(ResultsError, match=r"\.parquet: cannot write"), full_disk():
+        recorder.append(Done(done.record, None))
+    assert files_of(tmp_path) == []
+
+
+def test_a_state_that_finds_no_room_is_no_fault_of_the_run(
+    world: ModelFiles, store: RunStore, tmp_path: Path
+) -> None:
+    session, recorder = session_of(world), Recorder(store, "tiny")
+    often = replace(session, study=session.study.model_copy(update={"checkpoint_s": 0.0}))
+    with pytest.raises(ResultsError, match=r"_runs/tiny/.*: cannot write"), full_disk():
+        attempt(often, config_of(LEARNING, "adamerging"), "trial", states=recorder)
+    assert files_of(tmp_path) == []

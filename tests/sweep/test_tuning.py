@@ -1,8 +1,6 @@
-import contextlib
 import io
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +9,7 @@ from rich.console import Console
 
 from distmerge.spec import ModelFiles
 from distmerge.sweep import run_sweep
+from tests.sweep.processes import TASK_ACTOR, children_of_this_process
 from tests.sweep.studies import DIVERGING, console, rows_of, study_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
@@ -42,26 +41,9 @@ class Murderer(io.StringIO):
 
     def write(self, text: str) -> int:
         if self.victim is None and text.startswith("features 1/"):
-            self.victim = task_actors_of_this_process()[-1]
+            self.victim = children_of_this_process(TASK_ACTOR)[-1]
             os.kill(self.victim, signal.SIGKILL)
         return super().write(text)
-
-
-def task_actors_of_this_process() -> list[int]:
-    parents, actors = {}, []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # a process may end while we look
-            pid = int(folder.name)
-            parents[pid] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            if (folder / "cmdline").read_bytes().startswith(b"ray::TaskWorker"):
-                actors.append(pid)
-    return sorted(pid for pid in actors if os.getpid() in _ancestors(pid, parents))
-
-
-def _ancestors(pid: int, parents: dict[int, int]) -> Iterator[int]:
-    while pid in parents:
-        pid = parents[pid]
-        yield pid
 
 
 def test_a_task_actor_killed_while_it_streams_changes_no_row(

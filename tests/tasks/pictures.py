@@ -12,7 +12,10 @@ import pyarrow.parquet as pq
 from jaxtyping import UInt8
 from PIL import Image
 
+from distmerge.spec import Preprocess
+
 SIZE = 16
+PREPROCESS = Preprocess(size=SIZE, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 CLASSES = ("cat", "dog")
 Sample = tuple[UInt8[np.ndarray, "height width 3"], int]
 

@@ -14,7 +14,7 @@ from distmerge.tasks import ROLES, Decoding
 from distmerge.tasks.arrays import array_folder
 from tests.tasks.pictures import (
     CLASSES,
-    SIZE,
+    PREPROCESS,
     Sample,
     samples_of,
     write_flat,
@@ -36,7 +36,7 @@ KINDS: dict[str, Writer] = {
 
 @pytest.fixture
 def decoding(tmp_path: Path) -> Decoding:
-    return Decoding(SIZE, tmp_path / "cache")
+    return Decoding(PREPROCESS, tmp_path / "cache")
 
 
 def arrays_in(folder: Path) -> dict[str, np.ndarray]:
@@ -145,7 +145,7 @@ def test_other_images_or_settings_are_decoded_anew(
         case "name":
             image.rename(path / "dog" / "0.png")
         case "size":
-            decoding = decoding._replace(size=8)
+            decoding = decoding._replace(preprocess=PREPROCESS.model_copy(update={"size": 8}))
         case _:
             data = WholeData(path=str(path), shares=Shares(adapt=0.5, select=0.2, report=0.3))
     assert array_folder(data, decoding) != made
@@ -187,7 +187,7 @@ def test_a_cache_that_cannot_be_written_is_named(place: str, tmp_path: Path) -> 
     path = write_folder(tmp_path / "data", SAMPLES)
     (tmp_path / "cache").write_text("no folder")
     with pytest.raises(DataError, match=r"cannot write the cache .* set DISTMERGE_CACHE"):
-        array_folder(WholeData(path=str(path)), Decoding(SIZE, tmp_path / place))
+        array_folder(WholeData(path=str(path)), Decoding(PREPROCESS, tmp_path / place))
 
 
 def test_those_who_make_the_same_at_once_share_it(tmp_path: Path, decoding: Decoding) -> None:

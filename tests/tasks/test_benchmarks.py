@@ -14,14 +14,14 @@ from distmerge.spec.data import BenchmarkName
 from distmerge.tasks import ROLES, Decoding
 from distmerge.tasks.arrays import array_folder
 from distmerge.tasks.benchmarks import BENCHMARKS
-from tests.tasks.pictures import Sample, encoded, samples_of
+from tests.tasks.pictures import PREPROCESS, Sample, encoded, samples_of
 
 SAMPLES = samples_of(60)
 
 
 @pytest.fixture
 def decoding(tmp_path: Path) -> Decoding:
-    return Decoding(16, tmp_path / "cache")
+    return Decoding(PREPROCESS, tmp_path / "cache")
 
 
 def write_mnist(root: Path, samples: Sequence[Sample], prefix: str) -> None:

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from distmerge.errors import ConfigError
 from distmerge.tasks.corrupted import LEVELS, Corruption, corrupted_images, corruption_of
 from distmerge.tasks.corruptions import CORRUPTIONS, CorruptionName, corrupted
-from distmerge.tasks.images import Images
+from distmerge.tasks.samples import Samples
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 16, 16, 3), dtype=np.uint8)
-IMAGES = Images(PIXELS, "source")
+IMAGES = Samples(PIXELS, "source")
 
 
 @pytest.mark.parametrize(("level", "severity"), [("L1", 1), ("L2", 2), ("L3", 3)])
@@ -50,26 +50,26 @@ def test_a_draw_stays_the_same_between_versions() -> None:
 
 def test_an_image_does_not_depend_on_those_beside_it() -> None:
     whole = corrupted_images(IMAGES, seed=0, task="alpha", level="L3")
-    part = corrupted_images(Images(PIXELS[:5], "part"), seed=0, task="alpha", level="L3")
+    part = corrupted_images(Samples(PIXELS[:5], "part"), seed=0, task="alpha", level="L3")
     others = np.concatenate([255 - PIXELS[:7], PIXELS[7:]])
-    mixed = corrupted_images(Images(others, "mixed"), seed=0, task="alpha", level="L3")
-    assert np.array_equal(part.pixels, whole.pixels[:5])
-    assert np.array_equal(mixed.pixels[7:], whole.pixels[7:])
+    mixed = corrupted_images(Samples(others, "mixed"), seed=0, task="alpha", level="L3")
+    assert np.array_equal(part.array, whole.array[:5])
+    assert np.array_equal(mixed.array[7:], whole.array[7:])
 
 
 def test_an_image_gets_the_corruption_of_its_index() -> None:
     assert corruption_of(0, "alpha", 13, "L2") == Corruption("jpeg_compression", 2)
     expected = corrupted(PIXELS[13], "jpeg_compression", 2, np.random.default_rng())
-    found = corrupted_images(IMAGES, seed=0, task="alpha", level="L2").pixels[13]
+    found = corrupted_images(IMAGES, seed=0, task="alpha", level="L2").array[13]
     assert np.array_equal(found, expected)
 
 
 def test_noise_has_the_same_pattern_at_every_level() -> None:
-    plain = Images(np.full_like(PIXELS, 128), "plain")
+    plain = Samples(np.full_like(PIXELS, 128), "plain")
     names = [corruption_of(0, "alpha", i, "L1").name for i in range(24)]
     index = names.index("gaussian_noise")
     first, third = (
-        corrupted_images(plain, seed=0, task="alpha", level=level).pixels[index].astype(float) - 128
+        corrupted_images(plain, seed=0, task="alpha", level=level).array[index].astype(float) - 128
         for level in ("L1", "L3")
     )
     assert np.abs(third - 2 * first).max() <= 1.5  # deviations 0.04 and 0.08, rounded
@@ -77,7 +77,7 @@ def test_noise_has_the_same_pattern_at_every_level() -> None:
 
 def test_the_same_address_gives_the_same_images() -> None:
     one, again = (corrupted_images(IMAGES, seed=3, task="alpha", level="L1") for _ in range(2))
-    assert np.array_equal(one.pixels, again.pixels)
+    assert np.array_equal(one.array, again.array)
     assert one.digest == again.digest
 
 
@@ -85,13 +85,13 @@ def test_the_same_address_gives_the_same_images() -> None:
 def test_another_seed_or_task_gives_other_images(seed: int, task: str) -> None:
     one = corrupted_images(IMAGES, seed=0, task="alpha", level="L1")
     other = corrupted_images(IMAGES, seed=seed, task=task, level="L1")
-    assert not np.array_equal(one.pixels, other.pixels)
+    assert not np.array_equal(one.array, other.array)
 
 
 def test_digests_tell_sources_seeds_tasks_and_levels_apart() -> None:
     addresses = [(0, "alpha", "L1"), (0, "alpha", "L2"), (1, "alpha", "L1"), (0, "beta", "L1")]
     digests = {
-        corrupted_images(Images(PIXELS[:2], source), seed=seed, task=task, level=level).digest
+        corrupted_images(Samples(PIXELS[:2], source), seed=seed, task=task, level=level).digest
         for source in ("source", "other")
         for seed, task, level in addresses
     }
@@ -101,7 +101,7 @@ def test_digests_tell_sources_seeds_tasks_and_levels_apart() -> None:
 def test_corrupted_images_are_read_only_and_leave_their_source_alone() -> None:
     before = PIXELS.copy()
     result = corrupted_images(IMAGES, seed=0, task="alpha", level="L3")
-    assert not result.pixels.flags.writeable
+    assert not result.array.flags.writeable
     assert np.array_equal(PIXELS, before)
 
 

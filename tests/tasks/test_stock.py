@@ -5,11 +5,14 @@ import numpy as np
 import pytest
 
 from distmerge.errors import DataError
+from distmerge.spec import Preprocess
+from distmerge.tasks.decoding import pixel_rows
 from distmerge.tasks.records import Record, Records
 from distmerge.tasks.stock import Stock, filled_stock
 from tests.tasks.pictures import CLASSES, SIZE, encoded, samples_of
 
 SAMPLES = samples_of(300)
+READING = Preprocess(size=SIZE, mean=(0, 0, 0), std=(1, 1, 1))
 
 
 def record(label: int | str | None, content: bytes = b"") -> Record:
@@ -17,13 +20,15 @@ def record(label: int | str | None, content: bytes = b"") -> Record:
 
 
 def stock_of(folder: Path, *records: Record) -> Stock:
-    return filled_stock(folder / "pixels", SIZE, Records(None, iter(records)), CLASSES)
+    return filled_stock(
+        folder / "pixels", pixel_rows(READING), Records(None, iter(records)), CLASSES
+    )
 
 
 def test_images_keep_the_order_of_their_source(tmp_path: Path) -> None:
     records = [Record(str(i), pixels.copy, label) for i, (pixels, label) in enumerate(SAMPLES)]
     stock = stock_of(tmp_path, *records)
-    assert np.array_equal(stock.pixels(), np.array([pixels for pixels, _ in SAMPLES]))
+    assert np.array_equal(stock.array(), np.array([pixels for pixels, _ in SAMPLES]))
     assert [entry.address for entry in stock.entries] == [str(i) for i in range(len(SAMPLES))]
 
 
@@ -43,7 +48,7 @@ def test_an_unknown_label_is_noted(label: int | str, tmp_path: Path) -> None:
 
 def test_numbers_of_a_source_with_names_are_those_names(tmp_path: Path) -> None:
     records = Records(("dog", "emu", "cat"), iter([record(0), record(1), record(2), record(3)]))
-    stock = filled_stock(tmp_path / "pixels", SIZE, records, CLASSES)
+    stock = filled_stock(tmp_path / "pixels", pixel_rows(READING), records, CLASSES)
     assert [entry.label for entry in stock.entries] == [1, 0]
     assert stock.unknown == ["1 of x.png", "3 of x.png"]
 

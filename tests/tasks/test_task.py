@@ -12,17 +12,25 @@ from distmerge.spec import ImageCounts, ModelFiles, RoleData, TaskFiles, WholeDa
 from distmerge.tasks import (
     ROLES,
     Decoding,
-    LabelledImages,
+    LabelledSamples,
     Level,
     Task,
     array_digest,
     load_tasks,
     with_levels,
 )
-from tests.tasks.pictures import CLASSES, SIZE, samples_of, write_flat, write_folder, write_parquet
+from tests.tasks.pictures import (
+    CLASSES,
+    PREPROCESS,
+    samples_of,
+    write_flat,
+    write_folder,
+    write_parquet,
+)
 from tests.world import NUM_IMAGES
 
 ALL = ImageCounts()
+PLAIN = Decoding(PREPROCESS, Path(os.devnull) / "unused")
 
 
 class Malicious:
@@ -51,7 +59,7 @@ def arrays_of(task: TaskFiles) -> Path:
 
 
 def load(files: tuple[TaskFiles, ...], counts: ImageCounts = ALL) -> tuple[Task, ...]:
-    return load_tasks(files, counts, transductive=False)
+    return load_tasks(files, counts, transductive=False, decoding=PLAIN)
 
 
 def change(path: Path, edit: Callable[[np.ndarray], np.ndarray]) -> None:
@@ -62,13 +70,13 @@ def test_every_role_is_read_whole_by_default(world: ModelFiles) -> None:
     tasks = load(world.tasks)
     assert [task.name for task in tasks] == ["alpha", "beta", "gamma"]
     assert [len(task.classes) for task in tasks] == [3, 4, 5]
-    assert [{role: len(task.images(role)) for role in ROLES} for task in tasks] == [NUM_IMAGES] * 3
+    assert [{role: len(task.samples(role)) for role in ROLES} for task in tasks] == [NUM_IMAGES] * 3
 
 
 def test_pixels_and_labels_are_those_of_the_files(world: ModelFiles) -> None:
     task = load(world.tasks)[0]
     folder = arrays_of(world.tasks[0])
-    assert np.array_equal(task.select.images.pixels, np.load(folder / "select.images.npy"))
+    assert np.array_equal(task.select.samples.array, np.load(folder / "select.images.npy"))
     assert np.array_equal(task.select.labels, np.load(folder / "select.labels.npy"))
     assert task.adapt.digest == array_digest(np.load(folder / "adapt.images.npy"))
 
@@ -76,15 +84,15 @@ def test_pixels_and_labels_are_those_of_the_files(world: ModelFiles) -> None:
 def test_counts_take_the_first_images_of_each_role(world: ModelFiles) -> None:
     whole = load(world.tasks)[0]
     part = load(world.tasks, ImageCounts(adapt=5, select=4, report=3))[0]
-    assert [len(part.images(role)) for role in ROLES] == [5, 4, 3]
+    assert [len(part.samples(role)) for role in ROLES] == [5, 4, 3]
     assert np.array_equal(part.report.labels, whole.report.labels[:3])
-    assert np.array_equal(part.report.images.pixels, whole.report.images.pixels[:3])
-    assert part.report.images.digest != whole.report.images.digest
+    assert np.array_equal(part.report.samples.array, whole.report.samples.array[:3])
+    assert part.report.samples.digest != whole.report.samples.digest
 
 
 def test_the_transductive_protocol_adapts_on_the_report_images(world: ModelFiles) -> None:
-    task = load_tasks(world.tasks, ALL, transductive=True)[0]
-    assert np.array_equal(task.adapt.pixels, task.report.images.pixels)
+    task = load_tasks(world.tasks, ALL, transductive=True, decoding=PLAIN)[0]
+    assert np.array_equal(task.adapt.array, task.report.samples.array)
     assert not hasattr(task.adapt, "labels")
 
 
@@ -92,7 +100,10 @@ def test_the_transductive_protocol_needs_no_images_to_adapt_on(
     files: tuple[TaskFiles, ...],
 ) -> None:
     (arrays_of(files[0]) / "adapt.images.npy").unlink()
-    assert len(load_tasks(files, ALL, transductive=True)[0].adapt) == NUM_IMAGES["report"]
+    assert (
+        len(load_tasks(files, ALL, transductive=True, decoding=PLAIN)[0].adapt)
+        == NUM_IMAGES["report"]
+    )
 
 
 def test_labels_may_be_any_integers(files: tuple[TaskFiles, ...]) -> None:
@@ -134,7 +145,7 @@ def test_a_missing_file_is_named(files: tuple[TaskFiles, ...], name: str) -> Non
         (
             "select.labels.npy",
             lambda a: np.concatenate([a, a[:1]]),
-            r"got int64 \(17,\), expected integers \(16,\), one for each image",
+            r"got int64 \(17,\), expected integers \(16,\), one for each sample",
         ),
         ("select.labels.npy", lambda a: a[0], r"got int64 \(\), expected integers \(16,\)"),
         ("select.labels.npy", lambda a: a[:, None], r"got int64 \(16, 1\), expected integers"),
@@ -189,7 +200,7 @@ def test_the_transductive_protocol_still_keeps_select_and_report_apart(
     shared = np.load(arrays_of(files[0]) / "report.images.npy")[:1]
     change(arrays_of(files[0]) / "select.images.npy", lambda a: np.concatenate([shared, a[1:]]))
     with pytest.raises(DataError, match="1 images are in both"):
-        load_tasks(files, ALL, transductive=True)
+        load_tasks(files, ALL, transductive=True, decoding=PLAIN)
 
 
 def test_an_array_of_pickled_objects_is_refused_and_not_run(
@@ -222,7 +233,7 @@ def test_the_problems_of_several_tasks_are_listed_at_once(files: tuple[TaskFiles
 
 
 def test_corrupted_images_are_made_once_and_mapped_again(world: ModelFiles, tmp_path: Path) -> None:
-    task = load_tasks(world.tasks, ImageCounts(), transductive=False)[0]
+    task = load_tasks(world.tasks, ImageCounts(), transductive=False, decoding=PLAIN)[0]
     first = with_levels(task, ("L1", "L3"), seed=0, cache=tmp_path)
     files = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     again = with_levels(task, ("L1", "L3"), seed=0, cache=tmp_path)
@@ -230,16 +241,16 @@ def test_corrupted_images_are_made_once_and_mapped_again(world: ModelFiles, tmp_
     assert first.roles == ("adapt", "select", "report", "L1", "L3")
     levels: tuple[Level, ...] = ("L1", "L3")
     for level in levels:
-        assert first.images(level).digest == again.images(level).digest
-        assert first.images(level).pixels.shape == task.report.images.pixels.shape
-    digests = {first.images(role).digest for role in first.roles}
+        assert first.samples(level).digest == again.samples(level).digest
+        assert first.samples(level).array.shape == task.report.samples.array.shape
+    digests = {first.samples(role).digest for role in first.roles}
     assert len(digests) == 5
 
 
 def test_another_seed_corrupts_otherwise(world: ModelFiles, tmp_path: Path) -> None:
-    task = load_tasks(world.tasks, ImageCounts(), transductive=False)[0]
+    task = load_tasks(world.tasks, ImageCounts(), transductive=False, decoding=PLAIN)[0]
     one, other = (with_levels(task, ("L2",), seed=seed, cache=tmp_path) for seed in (0, 1))
-    assert one.images("L2").digest != other.images("L2").digest
+    assert one.samples("L2").digest != other.samples("L2").digest
 
 
 @pytest.mark.parametrize(
@@ -257,7 +268,7 @@ def test_a_file_that_is_no_such_file_is_named(
     (folder / name).write_bytes(content)
     files = world.tasks[0].model_copy(update={"data": folder})
     with pytest.raises(DataError, match=problem):
-        load_tasks((files,), ALL, transductive=False)
+        load_tasks((files,), ALL, transductive=False, decoding=PLAIN)
 
 
 def test_an_archive_and_images_without_pixels_are_refused(
@@ -269,17 +280,17 @@ def test_an_archive_and_images_without_pixels_are_refused(
     with (folder / "adapt.images.npy").open("wb") as file:
         np.savez(file, images=np.zeros(3))
     with pytest.raises(DataError, match="got an archive, expected one array"):
-        load_tasks((files,), ALL, transductive=False)
+        load_tasks((files,), ALL, transductive=False, decoding=PLAIN)
     np.save(folder / "adapt.images.npy", np.zeros((40, 0, 0, 3), np.uint8))
     with pytest.raises(DataError, match=r"got uint8 \(40, 0, 0, 3\)"):
-        load_tasks((files,), ALL, transductive=False)
+        load_tasks((files,), ALL, transductive=False, decoding=PLAIN)
 
 
 def test_labels_identify_the_split_and_not_its_images(world: ModelFiles) -> None:
-    report = load_tasks(world.tasks, ALL, transductive=False)[0].report
-    relabelled = LabelledImages(report.images, report.labels[::-1].copy())
+    report = load_tasks(world.tasks, ALL, transductive=False, decoding=PLAIN)[0].report
+    relabelled = LabelledSamples(report.samples, report.labels[::-1].copy())
     assert relabelled.digest != report.digest
-    assert relabelled.images.digest == report.images.digest
+    assert relabelled.samples.digest == report.samples.digest
 
 
 def described(world: ModelFiles, *data: WholeData | RoleData) -> tuple[TaskFiles, ...]:
@@ -291,13 +302,13 @@ def described(world: ModelFiles, *data: WholeData | RoleData) -> tuple[TaskFiles
 def test_an_image_folder_is_read_like_arrays(world: ModelFiles, tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "data", samples_of(40))
     files = (world.tasks[0].model_copy(update={"data": folder}),)
-    decoding = Decoding(SIZE, tmp_path / "cache")
+    decoding = Decoding(PREPROCESS, tmp_path / "cache")
     task = load_tasks(files, ALL, transductive=False, decoding=decoding)[0]
     again = load_tasks(files, ALL, transductive=False, decoding=decoding)[0]
     assert task.classes == CLASSES
-    assert isinstance(task.report.images.pixels, np.memmap)
-    assert [again.images(role).digest for role in ROLES] == [
-        task.images(role).digest for role in ROLES
+    assert isinstance(task.report.samples.array, np.memmap)
+    assert [again.samples(role).digest for role in ROLES] == [
+        task.samples(role).digest for role in ROLES
     ]
 
 
@@ -309,8 +320,9 @@ def test_shared_images_are_named_by_their_files(world: ModelFiles, tmp_path: Pat
     data = RoleData(adapt=str(adapt), select=str(select), report=str(report))
     files = described(world, data)
     expected = r"2 images are in both adapt and select \(1[01]\.png = select\.parquet row [01], 1"
+    decoding = Decoding(PREPROCESS, tmp_path / "cache")
     with pytest.raises(DataError, match=expected) as caught:
-        load_tasks(files, ALL, transductive=False, decoding=Decoding(SIZE, tmp_path / "cache"))
+        load_tasks(files, ALL, transductive=False, decoding=decoding)
     assert "data: {..., shared: drop} leaves them out of the earlier role" in str(caught.value)
 
 
@@ -324,16 +336,15 @@ def test_the_problems_of_data_of_any_kind_are_listed_at_once(
         WholeData(path=str(tmp_path / "gone")),
         RoleData(select=str(folder), report=str(folder)),
     )
+    decoding = Decoding(PREPROCESS, tmp_path)
     with pytest.raises(DataError, match="data of the tasks") as caught:
-        load_tasks(
-            described(world, *data), ALL, transductive=False, decoding=Decoding(SIZE, tmp_path)
-        )
+        load_tasks(described(world, *data), ALL, transductive=False, decoding=decoding)
     lines = str(caught.value).splitlines()[1:]
     assert "task alpha, data: 1 of 10 images cannot be decoded" in lines[0]
     assert "task beta, data: " in lines[1]
     assert "gone: no such file or folder" in lines[1]
     assert "task gamma, " in lines[2]
-    assert "adapt: not given; expected unlabelled images, or protocol: transductive" in lines[2]
+    assert "adapt: not given; expected unlabelled samples, or protocol: transductive" in lines[2]
 
 
 def test_the_transductive_protocol_needs_no_source_to_adapt_on(
@@ -343,10 +354,5 @@ def test_the_transductive_protocol_needs_no_source_to_adapt_on(
     select = write_folder(tmp_path / "select", samples[:10])
     report = write_folder(tmp_path / "report", samples[10:])
     files = described(world, RoleData(select=str(select), report=str(report)))
-    decoding = Decoding(SIZE, tmp_path / "cache")
+    decoding = Decoding(PREPROCESS, tmp_path / "cache")
     assert len(load_tasks(files, ALL, transductive=True, decoding=decoding)[0].adapt) == 10
-
-
-def test_data_of_other_kinds_need_a_decoding(world: ModelFiles) -> None:
-    with pytest.raises(DataError, match="task alpha, x: expected a folder of arrays"):
-        load(described(world, WholeData(path="x")))

@@ -1,10 +1,21 @@
+import warnings
+
 import pytest
 import torch
 
 from distmerge.errors import CheckpointError
 from distmerge.models import StateDict, Tower, load_state
 from distmerge.spec import ModelFiles
-from distmerge.taskvectors import task_vectors
+from distmerge.taskvectors import (
+    BankArrays,
+    Selection,
+    TaskVectors,
+    contract,
+    mapped_vectors,
+    merge,
+    selected,
+    task_vectors,
+)
 from tests.world import TOWER
 
 SHAPES = {"weight": torch.Size([2, 2]), "bias": torch.Size([2])}
@@ -68,3 +79,63 @@ def test_the_problems_of_all_models_are_listed_in_one_error() -> None:
         "  - c: bias: holds NaN or infinity",
         "  - d: bias: holds NaN or infinity",
     ]
+
+
+@pytest.fixture
+def bank(world: ModelFiles) -> TaskVectors:
+    return banked(world, torch.float32)
+
+
+@pytest.fixture
+def halved(world: ModelFiles) -> TaskVectors:
+    return banked(world, torch.bfloat16)
+
+
+def banked(world: ModelFiles, dtype: torch.dtype) -> TaskVectors:
+    tuned = {task.name: load_state(task.checkpoint) for task in world.tasks}
+    return task_vectors(load_state(world.base), tuned, Tower(TOWER).shapes, dtype=dtype)
+
+
+def test_a_bank_in_bfloat16_holds_the_rounded_differences(
+    bank: TaskVectors, halved: TaskVectors
+) -> None:
+    assert halved.base.equal(bank.base)
+    assert halved.vectors.equal(bank.vectors.bfloat16())
+
+
+def test_both_kernels_take_rounded_vectors_as_the_numbers_that_they_are(
+    halved: TaskVectors,
+) -> None:
+    plain = TaskVectors(halved.tasks, halved.layout, halved.base, halved.vectors.float())
+    coefficients = torch.full((3, 32), 0.3, dtype=torch.float64)
+    assert merge(halved, coefficients).equal(merge(plain, coefficients))
+    gradient = torch.randn(halved.base.shape, generator=torch.Generator().manual_seed(0))
+    assert contract(halved, gradient).equal(contract(plain, gradient))
+
+
+@pytest.mark.parametrize("aggregate", ["sum", "mean", "max"])
+def test_ties_thins_rounded_vectors_as_the_numbers_that_they_are(
+    halved: TaskVectors, aggregate: str
+) -> None:
+    plain = TaskVectors(halved.tasks, halved.layout, halved.base, halved.vectors.float())
+    selection = Selection(0.2, aggregate)  # type: ignore[arg-type]  # one of its literals
+    found = selected(halved, selection).vectors
+    assert found.equal(selected(plain, selection).vectors.bfloat16())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_mapped_vectors_are_the_arrays_themselves(world: ModelFiles, dtype: torch.dtype) -> None:
+    whole = banked(world, dtype)
+    base, vectors = (array.copy() for array in whole.arrays())
+    base.flags.writeable = vectors.flags.writeable = False
+    mapped = mapped_vectors(whole.tasks, Tower(TOWER).shapes, BankArrays(base, vectors))
+    assert mapped.base.data_ptr() == base.ctypes.data
+    assert mapped.vectors.data_ptr() == vectors.ctypes.data
+    assert mapped.layout == whole.layout
+    assert mapped.vectors.equal(whole.vectors)
+
+
+def test_mapping_leaves_the_filters_of_warnings_as_they_are(bank: TaskVectors) -> None:
+    before = list(warnings.filters)
+    mapped_vectors(bank.tasks, Tower(TOWER).shapes, bank.arrays())
+    assert warnings.filters == before

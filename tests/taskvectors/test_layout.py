@@ -3,8 +3,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distmerge.models import Tower
-from distmerge.taskvectors import Grouping, Groups, Layout, Segment, merge_groups
+from distmerge.models import Tower, tower_shapes
+from distmerge.models.foreign.named import tower_of_model
+from distmerge.taskvectors import Grouping, Groups, Layout, Segment, last_layer, merge_groups
+from tests.towers import RESNET
 from tests.world import TOWER
 
 SHAPES = st.dictionaries(
@@ -91,6 +93,50 @@ def test_per_block_groups_are_stem_blocks_and_final(layout: Layout) -> None:
 def test_blocks_are_recognised_in_the_names_of_several_libraries(name: str) -> None:
     layout = Layout.of({"conv1.weight": torch.Size([1]), name: torch.Size([1])})
     assert merge_groups(layout, "per_block").names == ("stem", "block.11")
+
+
+def test_a_resnet_has_a_stem_four_blocks_and_an_end() -> None:
+    layout = Layout.of(Tower(RESNET).shapes)
+    groups = merge_groups(layout, "per_block")
+    assert groups.names == ("stem", *(f"block.{stage}" for stage in (1, 2, 3, 4)), "final")
+    places = {s.name: groups.names[i] for s, i in zip(layout.segments, groups.index, strict=True)}
+    assert places["bn1.running_var"] == "stem"
+    assert places["layer2.0.downsample.0.weight"] == "block.2"
+    assert places["attnpool.positional_embedding"] == "final"
+
+
+@pytest.mark.parametrize(
+    ("model", "blocks", "stem", "final"),
+    [
+        ("ViT-B-16-SigLIP", range(12), "patch_embed.proj.weight", "trunk.attn_pool.q.weight"),
+        ("convnext_tiny", range(4), "trunk.stem.0.weight", "head.proj.weight"),
+        ("swin_base_patch4_window7_224", range(4), "patch_embed.proj.weight", "head.proj.weight"),
+        ("ViTamin-S", range(14), "stages.1.0.shortcut.expand.weight", "head.proj.weight"),
+        ("EVA02-B-16", range(12), "trunk.pos_embed", "trunk.head.weight"),
+    ],
+)
+def test_towers_of_timm_have_a_stem_their_blocks_and_an_end(
+    model: str, blocks: range, stem: str, final: str
+) -> None:
+    layout = Layout.of({n: torch.Size(s) for n, s in tower_shapes(tower_of_model(model)).items()})
+    groups = merge_groups(layout, "per_block")
+    assert groups.names == ("stem", *(f"block.{number}" for number in blocks), "final")
+    places = {s.name: groups.names[i] for s, i in zip(layout.segments, groups.index, strict=True)}
+    assert {place for name, place in places.items() if name.endswith(stem)} == {"stem"}
+    assert places[final] == "final"
+
+
+@pytest.mark.parametrize(
+    ("layer", "names"),
+    [
+        ("mlp.c_fc", ["mlp.c_fc.weight", "mlp.c_fc.bias"]),
+        ("attn.in_proj", ["attn.in_proj_weight", "attn.in_proj_bias"]),
+        ("mlp.fc2", []),
+    ],
+)
+def test_a_layer_is_found_in_the_last_block(layout: Layout, layer: str, names: list[str]) -> None:
+    found = last_layer([segment.name for segment in layout.segments], layer)
+    assert found == tuple(f"transformer.resblocks.1.{name}" for name in names)
 
 
 @pytest.mark.parametrize("grouping", ["global", "per_block", "per_tensor"])

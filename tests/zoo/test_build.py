@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from distmerge.errors import ZooError
 from distmerge.models import Tower, file_digest, load_head, load_metadata, load_state
 from distmerge.spec import ImageCounts, load_tower_config
-from distmerge.tasks import load_tasks
+from distmerge.tasks import Decoding, load_tasks
 from distmerge.taskvectors import task_vectors
 from distmerge.zoo.build import feature_center
 from distmerge.zoo.folder import ZooFolder
@@ -30,7 +31,9 @@ def test_checkpoints_fit_the_tower(zoo: ZooFolder) -> None:
 
 
 def test_the_data_are_tasks_with_disjoint_roles(zoo: ZooFolder) -> None:
-    tasks = load_tasks(zoo.files(RECIPE).tasks, ImageCounts(), transductive=False)
+    decoding = Decoding(RECIPE.tower.preprocess, Path(os.devnull) / "unused")
+    files = zoo.files(RECIPE).tasks
+    tasks = load_tasks(files, ImageCounts(), transductive=False, decoding=decoding)
     assert [(task.name, task.classes) for task in tasks] == [
         ("upright", ("I", "O")),
         ("round", ("L", "S")),
@@ -38,7 +41,9 @@ def test_the_data_are_tasks_with_disjoint_roles(zoo: ZooFolder) -> None:
 
 
 def test_heads_share_the_mean_feature_of_the_tasks_as_center(zoo: ZooFolder) -> None:
-    heads = [load_head(task.head, num_classes=2, feature_dim=8) for task in zoo.files(RECIPE).tasks]
+    heads = [
+        load_head(task.head_file, num_classes=2, feature_dim=8) for task in zoo.files(RECIPE).tasks
+    ]
     center = feature_center(RECIPE, zoo)
     means = [np.load(zoo.task(name).features).mean(axis=0) for name in ("upright", "round")]
     assert all(np.array_equal(head.center, center) for head in heads)

@@ -9,7 +9,7 @@ import torch
 from distmerge.errors import ZooError
 from distmerge.models import Tower, load_head, load_state
 from distmerge.spec import ImageCounts, load_tower_config
-from distmerge.tasks import load_tasks
+from distmerge.tasks import Decoding, load_tasks
 from distmerge.zoo import build_zoo, cache_root, zoo_files
 from distmerge.zoo.finetune import accuracy
 from distmerge.zoo.folder import zoo_folder
@@ -61,7 +61,9 @@ def test_a_finished_zoo_is_not_built_again(tmp_path: Path) -> None:
 
 
 def test_an_unknown_zoo_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ZooError, match="unknown zoo 'huge'; built-in zoos: tiny, mini, mini12"):
+    with pytest.raises(
+        ZooError, match="unknown zoo 'huge'; built-in zoos: tiny, mini, mini12, text"
+    ):
         zoo_files("huge")
 
 
@@ -80,15 +82,15 @@ def test_every_individual_model_beats_the_pretrained_on_report_images(
     assert zoo_files(name, root=tmp_path) == files
     tower, base = Tower(load_tower_config(files.tower)), load_state(files.base)
     gains = {}
-    for task, place in zip(
-        load_tasks(files.tasks, ImageCounts(), transductive=False), files.tasks, strict=True
-    ):
+    decoding = Decoding(tower.config.preprocess, tmp_path)
+    tasks = load_tasks(files.tasks, ImageCounts(), transductive=False, decoding=decoding)
+    for task, place in zip(tasks, files.tasks, strict=True):
         head = load_head(
-            place.head,
+            place.head_file,
             num_classes=len(task.classes),
             feature_dim=tower.config.output_dim,
         )
-        report = Pictures(np.array(task.report.images.pixels), task.report.labels)
+        report = Pictures(np.array(task.report.samples.array), task.report.labels)
         before, after = (
             accuracy(tower, weights, head, report)
             for weights in (base, load_state(place.checkpoint))
@@ -96,3 +98,12 @@ def test_every_individual_model_beats_the_pretrained_on_report_images(
         gains[task.name] = after - before
     assert min(gains.values()) > 0.02, gains
     assert torch.tensor(list(gains.values())).mean() > 0.2
+
+
+@pytest.mark.slow
+def test_the_zoo_of_texts_is_built_from_packages_alone(tmp_path: Path) -> None:
+    files = build_zoo("text", root=tmp_path, report=ignore)
+    config = load_tower_config(files.tower)
+    decoding = Decoding(config.preprocess, tmp_path, files.tower.parent)
+    tasks = load_tasks(files.tasks, ImageCounts(), transductive=False, decoding=decoding)
+    assert [len(task.classes) for task in tasks] == [13, 10, 16]

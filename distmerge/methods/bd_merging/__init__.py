@@ -148,4 +148,5 @@ METHOD = Method(
     summary="theta(x) = theta0 + sum_k w_k(x) * tau_k, w trained on entropy and found conflicts",
     hyper=BDMerging,
     crossed=("report",),
+    needs_vision_transformer=True,
 )

@@ -9,7 +9,7 @@ from distmerge.methods.bd_merging.discrepancy import Split
 
 
 def contrastive_loss(
-    features: Float[Tensor, "image feature"], split: Split, temperature: float
+    features: Float[Tensor, "sample feature"], split: Split, temperature: float
 ) -> Float[Tensor, ""]:
     """Give the supervised contrastive loss, the mean over anchors with pairs of both kinds.
 

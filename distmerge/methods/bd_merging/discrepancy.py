@@ -29,7 +29,7 @@ class Split(NamedTuple):
 
 
 def neighbours(
-    features: Float[Tensor, "image feature"],
+    features: Float[Tensor, "sample feature"],
     anchors: Int64[Tensor, " anchor"],
     *,
     radius: float,
@@ -60,9 +60,9 @@ def neighbours(
 
 
 def sharpness(
-    alpha: Float[Tensor, "image class"],
+    alpha: Float[Tensor, "sample class"],
     kind: Literal["softplus", "sigmoid", "one", "literal"],
-) -> Float[Tensor, " image"]:
+) -> Float[Tensor, " sample"]:
     """Give an image's part of Sharp, by its largest probability p.
 
     Departs: the notes have ``ln(S / max alpha - 1)``, which is negative where p > 1/2 and turns
@@ -78,7 +78,7 @@ def sharpness(
 
 
 def sharp_factor(
-    values: Float[Tensor, " image"], found: Neighbours, *, include_self: bool
+    values: Float[Tensor, " sample"], found: Neighbours, *, include_self: bool
 ) -> Float[Tensor, " anchor"]:
     """Give Sharp: the mean of ``sharpness`` over an anchor's neighbourhood; NaN if it is empty."""
     near = found.near.clone()
@@ -86,13 +86,13 @@ def sharp_factor(
     return _mean_near(values.expand(near.shape), near)
 
 
-def div_factor(alpha: Float[Tensor, "image class"], found: Neighbours) -> Float[Tensor, " anchor"]:
+def div_factor(alpha: Float[Tensor, "sample class"], found: Neighbours) -> Float[Tensor, " anchor"]:
     """Give Div: the mean L1 distance of probabilities to the neighbours; NaN without any."""
     p = probability(alpha)
     return _mean_near(torch.cdist(p[found.anchors], p, p=1), found.near)
 
 
-def conflict(alpha: Float[Tensor, "image class"]) -> Float[Tensor, "image image"]:
+def conflict(alpha: Float[Tensor, "sample class"]) -> Float[Tensor, "sample image"]:
     """Give Conf of all pairs: the L1 distance of their probabilities, times both certainties."""
     p, certainty = probability(alpha), 1 - uncertainty(alpha)
     return torch.cdist(p, p, p=1) * certainty[:, None] * certainty[None]

@@ -55,7 +55,7 @@ class EvidentialHead:
         """Size of the unified label space."""
         return int(self.labels.max()) + 1
 
-    def logits(self, features: Float[Tensor, "image feature"]) -> Float[Tensor, "image pair"]:
+    def logits(self, features: Float[Tensor, "sample feature"]) -> Float[Tensor, "sample pair"]:
         """Give every (task, class) pair's logit for features that are not normalised."""
         parts = zip(
             self.centers, self.weight.split(self.sizes), self.bias.split(self.sizes), strict=True
@@ -64,7 +64,7 @@ class EvidentialHead:
             [linear(normalize(features - c, dim=-1), w, b) for c, w, b in parts], dim=1
         )
 
-    def alpha(self, features: Float[Tensor, "image feature"]) -> Float64[Tensor, "image class"]:
+    def alpha(self, features: Float[Tensor, "sample feature"]) -> Float64[Tensor, "sample class"]:
         """Give the Dirichlet parameters; in float64, since evidence spans many magnitudes."""
         exponent = (self.logits(features).double() - self.offset).clamp(max=self.cap)
         shape = (len(features), self.num_classes)
@@ -73,7 +73,7 @@ class EvidentialHead:
 
 
 def calibrated_offset(
-    logits: Float[Tensor, "image pair"], num_classes: int, uncertainty: float
+    logits: Float[Tensor, "sample pair"], num_classes: int, uncertainty: float
 ) -> float:
     """Give the offset with which the median image has that ``uncertainty``.
 
@@ -112,22 +112,22 @@ def label_numbers(
     return torch.tensor([classes[root[pair]] for pair in pairs])
 
 
-def probability(alpha: Float[Tensor, "image class"]) -> Float[Tensor, "image class"]:
+def probability(alpha: Float[Tensor, "sample class"]) -> Float[Tensor, "sample class"]:
     """Give the expected class probabilities ``alpha / S``."""
     return alpha / alpha.sum(dim=1, keepdim=True)
 
 
-def belief(alpha: Float[Tensor, "image class"]) -> Float[Tensor, "image class"]:
+def belief(alpha: Float[Tensor, "sample class"]) -> Float[Tensor, "sample class"]:
     """Give ``(alpha - 1) / S``; with the uncertainty it sums to 1."""
     return (alpha - 1) / alpha.sum(dim=1, keepdim=True)
 
 
-def uncertainty(alpha: Float[Tensor, "image class"]) -> Float[Tensor, " image"]:
+def uncertainty(alpha: Float[Tensor, "sample class"]) -> Float[Tensor, " sample"]:
     """Give ``L / S``: 1 without evidence, towards 0 with much."""
     return alpha.shape[1] / alpha.sum(dim=1)
 
 
-def contradiction(alpha: Float[Tensor, "image class"]) -> Float[Tensor, " image"]:
+def contradiction(alpha: Float[Tensor, "sample class"]) -> Float[Tensor, " sample"]:
     """Give ``nu = L alpha_2 / alpha_1^2`` of the two largest: L without evidence.
 
     Source: arXiv:2603.03920, the inter-evidence contradiction, in closed form.
@@ -136,19 +136,19 @@ def contradiction(alpha: Float[Tensor, "image class"]) -> Float[Tensor, " image"
     return alpha.shape[1] * top[:, 1] / top[:, 0].square()
 
 
-def clarity(alpha: Float[Tensor, "image class"]) -> Float[Tensor, " image"]:
+def clarity(alpha: Float[Tensor, "sample class"]) -> Float[Tensor, " sample"]:
     """Give ``kappa = -ln(nu / L) = 2 ln alpha_1 - ln alpha_2``: 0 without evidence."""
     top = alpha.topk(2, dim=1).values.log()
     return 2 * top[:, 0] - top[:, 1]
 
 
-def expected_entropy(alpha: Float[Tensor, "image class"]) -> Float[Tensor, " image"]:
+def expected_entropy(alpha: Float[Tensor, "sample class"]) -> Float[Tensor, " sample"]:
     """Give the entropy of ``probability(alpha)``."""
     p = probability(alpha)
     return -(p * p.log()).sum(dim=1)
 
 
-def divergence_from_ignorance(alpha: Float[Tensor, "image class"]) -> Float[Tensor, " image"]:
+def divergence_from_ignorance(alpha: Float[Tensor, "sample class"]) -> Float[Tensor, " sample"]:
     """Give ``KL(Dir(alpha) || Dir(1))``."""
     total = alpha.sum(dim=1, keepdim=True)
     constants = total.lgamma().squeeze(1) - alpha.lgamma().sum(dim=1) - math.lgamma(alpha.shape[1])
@@ -156,8 +156,8 @@ def divergence_from_ignorance(alpha: Float[Tensor, "image class"]) -> Float[Tens
 
 
 def evidence_penalty(
-    alpha: Float[Tensor, "image class"], kind: Literal["per_class", "full", "misleading"]
-) -> Float[Tensor, " image"]:
+    alpha: Float[Tensor, "sample class"], kind: Literal["per_class", "full", "misleading"]
+) -> Float[Tensor, " sample"]:
     """Give the pull to no evidence. Source: algorithms.md 3.9, row 12."""
     if kind == "misleading":
         largest = one_hot(alpha.argmax(dim=1), alpha.shape[1])
@@ -166,7 +166,7 @@ def evidence_penalty(
     return divergence / alpha.shape[1] if kind == "per_class" else divergence
 
 
-def correlation(x: Float[Tensor, " image"], y: Float[Tensor, " image"]) -> Float[Tensor, ""]:
+def correlation(x: Float[Tensor, " sample"], y: Float[Tensor, " sample"]) -> Float[Tensor, ""]:
     """Give Pearson's correlation; 0 where one of the two is constant."""
     x, y = x - x.mean(), y - y.mean()
     deviations = [part.square().mean().clamp(min=_SMALLEST_DEVIATION**2).sqrt() for part in (x, y)]
@@ -174,7 +174,7 @@ def correlation(x: Float[Tensor, " image"], y: Float[Tensor, " image"]) -> Float
 
 
 def inverse_correlation_loss(
-    alpha: Float[Tensor, "image class"], kind: Literal["clarity", "literal"]
+    alpha: Float[Tensor, "sample class"], kind: Literal["clarity", "literal"]
 ) -> Float[Tensor, ""]:
     """Give ``1 + correlation``, in [0, 2], of the uncertainty and what should fall with it.
 

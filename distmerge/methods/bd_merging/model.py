@@ -12,12 +12,12 @@ from distmerge.methods.bd_merging.evidence import EvidentialHead, uncertainty
 from distmerge.methods.bd_merging.router import Router
 from distmerge.methods.contract import Answers, MergedModel
 from distmerge.models import Head, RoutedWeights, Tower, mean_tokens, routed_features
+from distmerge.spec import TowerConfig
+from distmerge.tasks import ModelInput
 from distmerge.taskvectors import Grouping, TaskVectors, average, merge_groups
 
 RouterInput = Literal["averaged", "cls", "mean", "embed"]
-Reader: TypeAlias = Callable[
-    [Float[Tensor, "image channel height width"]], Float[Tensor, "image width"]
-]
+Reader: TypeAlias = Callable[[ModelInput], Float[Tensor, "sample width"]]
 _AFTER: Mapping[RouterInput, Literal["stem", "blocks"]] = {"embed": "stem", "mean": "blocks"}
 _CPU_MB, _GPU_MB = 4, 512  # what fits into a core's cache; what keeps a GPU busy
 
@@ -41,13 +41,13 @@ class RoutedModel:
     """What reads that input off images."""
     budget_mb: int
 
-    def answers(self, images: Float[Tensor, "image channel height width"]) -> Answers:
+    def answers(self, inputs: ModelInput) -> Answers:
         """Give routed features, the routing's mean over groups, and the evidential head's u.
 
         The pretrained tower runs once, for u; with ``router_input`` cls it serves the router too.
         """
         with torch.inference_mode():
-            images = images.to(self.vectors.base.device)
+            images = inputs.to(self.vectors.base.device)
             encoding = self.tower.encode(self.vectors.layout.unflatten(self.vectors.base), images)
             tokens = encoding.layers[:, -1] if self.router_input == "cls" else self.read(images)
             routing = self.router(tokens)
@@ -56,19 +56,17 @@ class RoutedModel:
 
     def _features(
         self,
-        images: Float[Tensor, "image channel height width"],
-        routing: Float[Tensor, "image task group"],
-    ) -> Float[Tensor, "image feature"]:
+        images: ModelInput,
+        routing: Float[Tensor, "sample task group"],
+    ) -> Float[Tensor, "sample feature"]:
         weights = routed_weights(self.vectors, self.grouping)
-        budget = budget_bytes(self.budget_mb, images.device)
-        return routed_features(self.tower.config, weights, routing, images, budget_bytes=budget)
+        config, budget = vision_transformer(self.tower), budget_bytes(self.budget_mb, images.device)
+        return routed_features(config, weights, routing, images, budget_bytes=budget)
 
-    def logits(
-        self, images: Float[Tensor, "image channel height width"], task: str
-    ) -> Float[Tensor, "image class"]:
+    def logits(self, inputs: ModelInput, task: str) -> Float[Tensor, "sample class"]:
         """Give the logits over the classes of ``task``."""
         with torch.inference_mode():
-            images = images.to(self.vectors.base.device)
+            images = inputs.to(self.vectors.base.device)
             return self.heads[task](self._features(images, self.router(self.read(images))))
 
     def state(self) -> dict[str, Tensor]:
@@ -155,4 +153,10 @@ def router_reader(tower: Tower, vectors: TaskVectors, kind: RouterInput) -> Read
         weights = unflatten(average(vectors) if kind == "averaged" else vectors.base)
         return lambda images: tower.encode(weights, images).layers[:, -1]
     base, after = unflatten(vectors.base), _AFTER[kind]
-    return lambda images: mean_tokens(tower.config, base, images, after=after)
+    return lambda images: mean_tokens(vision_transformer(tower), base, images, after=after)
+
+
+def vision_transformer(tower: Tower) -> TowerConfig:
+    """Give the description of a tower that is one; studies with another are refused."""
+    assert isinstance(tower.config, TowerConfig)
+    return tower.config

@@ -1,5 +1,6 @@
 """What is minimised: the head's loss, then the entropy and the contrast of merged answers."""
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -30,7 +31,7 @@ from distmerge.methods.losses import relative_entropy, softmax_entropy
 from distmerge.models import Head
 
 
-def head_loss(hyper: BDMerging, alpha: Float64[Tensor, "image class"]) -> Float64[Tensor, ""]:
+def head_loss(hyper: BDMerging, alpha: Float64[Tensor, "sample class"]) -> Float64[Tensor, ""]:
     """Give ``L_Head = H(p) + lambda KL + gamma L_Inv``. Source: arXiv:2603.03920, stage 1."""
     entropies = expected_entropy(alpha) + hyper.kl_weight * evidence_penalty(alpha, hyper.kl)
     return entropies.mean() + hyper.gamma * inverse_correlation_loss(alpha, hyper.inverse)
@@ -50,10 +51,12 @@ class Objective:
         self._pool = pool
         self._evidence = evidence
         self._heads = heads
-        self._eps: float | None = None
-        self._bank_alpha: Float64[Tensor, "image class"] | None = None
+        self.threshold = torch.full((), torch.nan, dtype=torch.float64)  # NaN: none yet
+        self._bank_alpha: Float64[Tensor, "sample class"] | None = None
 
-    def __call__(self, features: Float[Tensor, "image feature"], drawn: Drawn) -> Float[Tensor, ""]:
+    def __call__(
+        self, features: Float[Tensor, "sample feature"], drawn: Drawn
+    ) -> Float[Tensor, ""]:
         """Give the loss of a step; call it once per step, in order."""
         loss = self._unsupervised(features)
         if self._hyper.eta:
@@ -66,7 +69,7 @@ class Objective:
             loss = loss + head_loss(self._hyper, alpha).to(loss.dtype)
         return loss
 
-    def split(self, merged: Float[Tensor, "image feature"], drawn: Drawn) -> Split:
+    def split(self, merged: Float[Tensor, "sample feature"], drawn: Drawn) -> Split:
         """Give which of a step's images to pull together and which to push apart."""
         hyper = self._hyper
         features, alpha, anchors = self._surroundings(merged, drawn)
@@ -87,14 +90,15 @@ class Objective:
         current = threshold(scores, near, hyper.eps_quantile)
         if current is None:
             return Split(torch.zeros_like(near), torch.zeros_like(near))
-        kept = hyper.eps_decay
-        self._eps = current if self._eps is None else kept * self._eps + (1 - kept) * current
-        return split_at(scores, near, self._eps)
+        kept, last = hyper.eps_decay, self.threshold.item()
+        eps = current if math.isnan(last) else kept * last + (1 - kept) * current
+        self.threshold.fill_(eps)
+        return split_at(scores, near, eps)
 
     def _surroundings(
-        self, merged: Float[Tensor, "image feature"], drawn: Drawn
+        self, merged: Float[Tensor, "sample feature"], drawn: Drawn
     ) -> tuple[
-        Float[Tensor, "pool feature"], Float64[Tensor, "pool class"], Int64[Tensor, " image"]
+        Float[Tensor, "pool feature"], Float64[Tensor, "pool class"], Int64[Tensor, " sample"]
     ]:
         """Give where neighbours are looked for, its evidence, and the step's places in it."""
         if self._hyper.pool == "bank":
@@ -104,12 +108,12 @@ class Objective:
         anchors = torch.arange(len(merged), device=merged.device)
         return features, self._evidence.alpha(pretrained), anchors
 
-    def _whole_alpha(self) -> Float64[Tensor, "image class"]:
+    def _whole_alpha(self) -> Float64[Tensor, "sample class"]:
         if self._bank_alpha is None or self._hyper.train_head == "both":
             self._bank_alpha = self._evidence.alpha(self._pool.features)
         return self._bank_alpha
 
-    def _unsupervised(self, features: Float[Tensor, "image feature"]) -> Float[Tensor, ""]:
+    def _unsupervised(self, features: Float[Tensor, "sample feature"]) -> Float[Tensor, ""]:
         """Give the mean entropy of each task's images, summed over tasks."""
         entropy = softmax_entropy if self._hyper.entropy == "plain" else relative_entropy
         parts = features.split(self._hyper.batch_size)

@@ -9,10 +9,15 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from distmerge.methods.bd_merging.model import Reader, RouterInput, router_reader
+from distmerge.methods.bd_merging.model import (
+    Reader,
+    RouterInput,
+    router_reader,
+    vision_transformer,
+)
 from distmerge.methods.contract import PRETRAINED, MergedModel, Scope
 from distmerge.spec import Preprocess
-from distmerge.tasks import Images, batch_indices
+from distmerge.tasks import Samples, batch_indices
 
 _BATCH = 128  # images per forward without gradients
 
@@ -21,8 +26,8 @@ _BATCH = 128  # images per forward without gradients
 class Drawn:
     """One step's images, the same number of every task, tasks in order."""
 
-    images: Float[Tensor, "image 3 size size"]
-    places: Int64[Tensor, " image"]
+    images: Float[Tensor, "sample 3 size size"]
+    places: Int64[Tensor, " sample"]
     """Where they stand in the pool."""
 
 
@@ -30,10 +35,10 @@ class Drawn:
 class Pool:
     """Images by task, and by place: pretrained features, not normalised, and router tokens."""
 
-    images: Mapping[str, Images]
+    images: Mapping[str, Samples]
     preprocess: Preprocess
-    features: Float[Tensor, "image feature"]
-    tokens: Float[Tensor, "image width"]
+    features: Float[Tensor, "sample feature"]
+    tokens: Float[Tensor, "sample width"]
 
     def draw(self, seed: int, step: int, size: int) -> Drawn:
         """Give the ``size`` images of every task that a step's address stands for."""
@@ -42,7 +47,7 @@ class Pool:
         places = self.places(seed, step, size)
         return Drawn(torch.cat(batches).to(places.device), places)
 
-    def places(self, seed: int, step: int, size: int) -> Int64[Tensor, " image"]:
+    def places(self, seed: int, step: int, size: int) -> Int64[Tensor, " sample"]:
         """Give where a step's images stand in the pool."""
         ends = accumulate(len(images) for images in self.images.values())
         starts = [end - len(images) for end, images in zip(ends, self.images.values(), strict=True)]
@@ -63,7 +68,7 @@ def adapt_pool(model: MergedModel, scope: Scope, router_input: RouterInput) -> P
     facts = [scope.models.facts(PRETRAINED, task, "adapt") for task in images]
     device = model.vectors.base.device
     features = torch.cat([fact.features for fact in facts]).to(device)
-    preprocess = model.tower.config.preprocess
+    preprocess = vision_transformer(model.tower).preprocess
     if router_input == "cls":
         tokens = torch.cat([fact.layers[:, -1] for fact in facts]).to(device)
         return Pool(images, preprocess, features, tokens)
@@ -72,8 +77,8 @@ def adapt_pool(model: MergedModel, scope: Scope, router_input: RouterInput) -> P
 
 
 def tokens_of(
-    images: Iterable[Images], preprocess: Preprocess, read: Reader, device: torch.device
-) -> Float[Tensor, "image width"]:
+    images: Iterable[Samples], preprocess: Preprocess, read: Reader, device: torch.device
+) -> Float[Tensor, "sample width"]:
     """Give what a reader reads off all images, one after the other."""
     parts = []
     for some in images:

@@ -28,11 +28,11 @@ class Router:
     out: Float[Tensor, "task group unit"]
     out_bias: Float[Tensor, "task group"]
 
-    def __call__(self, tokens: Float[Tensor, "image width"]) -> Float[Tensor, "image task group"]:
+    def __call__(self, tokens: Float[Tensor, "sample width"]) -> Float[Tensor, "sample task group"]:
         """Give every image's routing weights; they sum to 1 over the tasks."""
         return self.scores(tokens).softmax(dim=1)
 
-    def scores(self, tokens: Float[Tensor, "image width"]) -> Float[Tensor, "image task group"]:
+    def scores(self, tokens: Float[Tensor, "sample width"]) -> Float[Tensor, "sample task group"]:
         """Give what the softmax is of."""
         units = gelu(linear((tokens - self.center) / self.scale, self.hidden, self.hidden_bias))
         return torch.einsum("iu,tgu->itg", units, self.out) + self.out_bias
@@ -67,7 +67,7 @@ def initial_router(
     return Router(*constants, *first, torch.stack(rows), torch.zeros(len(rows), num_groups))
 
 
-def identity_loss(scores: Float[Tensor, "image task group"]) -> Float[Tensor, ""]:
+def identity_loss(scores: Float[Tensor, "sample task group"]) -> Float[Tensor, ""]:
     """Give how badly images are sent to their own tasks: ``-ln w``, each task's mean, summed.
 
     The mean over groups counts. No class label is read: whose adapt image it is, every method
@@ -82,7 +82,7 @@ def identity_loss(scores: Float[Tensor, "image task group"]) -> Float[Tensor, ""
     return loss
 
 
-def standardised(router: Router, tokens: Float[Tensor, "image width"]) -> Router:
+def standardised(router: Router, tokens: Float[Tensor, "sample width"]) -> Router:
     """Give the router that reads ``tokens`` with mean 0 and deviation 1 in every component.
 
     What the tokens of all images have in common would otherwise outweigh what tells them apart. A

@@ -20,6 +20,7 @@ from distmerge.methods.bd_merging.model import (
     budget_bytes,
     routed_weights,
     router_reader,
+    vision_transformer,
 )
 from distmerge.methods.bd_merging.objective import Objective, head_loss
 from distmerge.methods.bd_merging.pool import Pool, adapt_pool
@@ -100,7 +101,7 @@ def _routed(
         drawn = pool.draw(scope.seed, step, hyper.batch_size)
         scores = router.scores(pool.tokens[drawn.places])
         features = routed_features(
-            model.tower.config,
+            vision_transformer(model.tower),
             weights,
             scores.softmax(dim=1),
             drawn.images,
@@ -135,8 +136,8 @@ def _routed(
         backward=_identity_backward(hyper, pool, router, read, scope.seed),
     )
     learned = _learned(hyper, router.parameters, evidence)
-    problem = _problem(hyper, scope, "router", learned, backward, current)
-    return (warm_up, problem), current
+    problem = _problem(hyper, scope, learned, backward, current)
+    return (warm_up, replace(problem, name="router", memory=(objective.threshold,))), current
 
 
 def _identity_backward(
@@ -181,8 +182,8 @@ def _static(
         return model.merged(spread())
 
     learned = _learned(hyper, (raw,), evidence)
-    problem = _problem(hyper, scope, "coefficients", learned, backward, current)
-    return (problem,), current
+    problem = _problem(hyper, scope, learned, backward, current)
+    return (replace(problem, memory=(objective.threshold,)),), current
 
 
 def _learned(hyper: BDMerging, own: tuple[Tensor, ...], evidence: EvidentialHead) -> Learned:
@@ -195,17 +196,17 @@ def _learned(hyper: BDMerging, own: tuple[Tensor, ...], evidence: EvidentialHead
 def _problem(
     hyper: BDMerging,
     scope: Scope,
-    name: str,
     learned: Learned,
     backward: Callable[[int], float],
     current: Callable[[], Model],
 ) -> Problem:
     return Problem(
-        name=name,
+        name="coefficients",
         parameters=learned.parameters,
         steps=hyper.steps,
         lr=learned.rates,
         backward=backward,
         checks=hyper,
         score=lambda: scope.agreement(current(), hyper.check_images),
+        images=hyper.images_per_step * len(scope.adapt),
     )

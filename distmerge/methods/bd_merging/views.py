@@ -10,7 +10,7 @@ from torch import Tensor
 from distmerge.methods.bd_merging.model import Reader
 from distmerge.methods.bd_merging.pool import Pool, tokens_of
 from distmerge.models import address_seed, initialised
-from distmerge.tasks import Images, array_digest
+from distmerge.tasks import Samples, array_digest
 
 _SEVERITY = 8  # of AugMix, out of 10
 
@@ -26,7 +26,7 @@ def view_tokens(
     return torch.stack(views)
 
 
-def altered(images: Images, seed: int, task: str, view: int) -> Images:
+def altered(images: Samples, seed: int, task: str, view: int) -> Samples:
     """Give one copy of every image, altered by AugMix with the random numbers of its address.
 
     Its operations (posterise, equalise, rotate, shear and the like) were chosen to be none of the
@@ -37,13 +37,13 @@ def altered(images: Images, seed: int, task: str, view: int) -> Images:
     mix = v2.AugMix(severity=_SEVERITY, all_ops=False)
 
     def copy(index: int) -> UInt8[np.ndarray, "height width 3"]:
-        image = torch.from_numpy(np.array(images.pixels[index])).permute(2, 0, 1)
+        image = torch.from_numpy(np.array(images.array[index])).permute(2, 0, 1)
         changed = initialised(lambda: mix(image), seed, task, "view", view, index)
         made: UInt8[np.ndarray, "height width 3"] = changed.permute(1, 2, 0).numpy()
         return made
 
     pixels = np.stack([copy(index) for index in range(len(images))])
-    return Images(pixels, array_digest(pixels))
+    return Samples(pixels, array_digest(pixels))
 
 
 def drawn_views(

@@ -21,7 +21,9 @@ class LowRankCorrection:
     down: Float[Tensor, "rank feature"]
     up: Float[Tensor, "feature rank"]
 
-    def __call__(self, features: Float[Tensor, "image feature"]) -> Float[Tensor, "image feature"]:
+    def __call__(
+        self, features: Float[Tensor, "sample feature"]
+    ) -> Float[Tensor, "sample feature"]:
         """Give the corrected features. Source: arXiv:2402.02705, eq. 4."""
         return features - (features @ self.down.T).relu() @ self.up.T
 
@@ -57,6 +59,7 @@ def build(hyper: Surgery, model: MergedModel, scope: Scope) -> Plan:
                 lr=hyper.lr,
                 backward=partial(_backward, correction, merged, individual, draw),
                 checks=hyper,
+                images=hyper.batch_size,
                 score=partial(
                     _agreement,
                     scope.models,
@@ -77,7 +80,7 @@ def initial_correction(rank: int, width: int, seed: int, task: str) -> LowRankCo
 
 
 def representation_bias(
-    features: Float[Tensor, "image feature"], target: Float[Tensor, "image feature"]
+    features: Float[Tensor, "sample feature"], target: Float[Tensor, "sample feature"]
 ) -> Float[Tensor, ""]:
     """Give the mean absolute difference. Source: arXiv:2402.02705, eq. 2."""
     return (features - target).abs().mean()
@@ -85,8 +88,8 @@ def representation_bias(
 
 def _backward(
     correction: LowRankCorrection,
-    merged: Float[Tensor, "image feature"],
-    individual: Float[Tensor, "image feature"],
+    merged: Float[Tensor, "sample feature"],
+    individual: Float[Tensor, "sample feature"],
     draw: Callable[[int], object],
     step: int,
 ) -> float:
@@ -101,7 +104,7 @@ def _agreement(
     task: str,
     head: Head,
     correction: LowRankCorrection,
-    merged: Float[Tensor, "image feature"],
+    merged: Float[Tensor, "sample feature"],
 ) -> float:
     """Give the share of the first adapt images on which corrected and individual model agree."""
     own = models.facts(task, task, "adapt").logits[: len(merged)].argmax(dim=1)

@@ -38,6 +38,11 @@ class Tinting(Checked):
         """How many adapt images of every task one optimiser step draws."""
         return self.batch_size
 
+    @property
+    def tower_layer(self) -> str:
+        """The layer of the tower's last block that every task has for itself; empty: none."""
+        return "" if self.layer == "head" else self.layer
+
 
 METHOD = Method(
     name="tinting",

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from distmerge.errors import ConfigError
 from distmerge.methods.contract import (
     HEAD,
     Draw,
@@ -22,10 +23,10 @@ from distmerge.methods.entropy import effective, reached
 from distmerge.methods.losses import BatchLoss, Teacher, mean_entropy
 from distmerge.methods.tinting import Tinting
 from distmerge.models import address_seed
-from distmerge.taskvectors import Layout, merge_groups
+from distmerge.taskvectors import last_layer, merge_groups
 
 
-def cross_pseudo(logits: Float[Tensor, "image class"], teacher: Teacher) -> Float[Tensor, ""]:
+def cross_pseudo(logits: Float[Tensor, "sample class"], teacher: Teacher) -> Float[Tensor, ""]:
     """Give the cross-entropy to the individual model's labels.
 
     Source: arXiv:2412.19098; algorithms.md 3.7, ``crosspseudo``.
@@ -34,7 +35,7 @@ def cross_pseudo(logits: Float[Tensor, "image class"], teacher: Teacher) -> Floa
 
 
 def confident_cross_pseudo(
-    logits: Float[Tensor, "image class"], teacher: Teacher
+    logits: Float[Tensor, "sample class"], teacher: Teacher
 ) -> Float[Tensor, ""]:
     """Give the cross-entropy to the individual model's labels, over the images that are kept.
 
@@ -48,7 +49,7 @@ def confident_cross_pseudo(
     return cross_entropy(logits[keep], teacher.labels[keep])
 
 
-def kept(logits: Float[Tensor, "image class"], teacher: Teacher) -> Bool[Tensor, " image"]:
+def kept(logits: Float[Tensor, "sample class"], teacher: Teacher) -> Bool[Tensor, " sample"]:
     """Give where both models agree, or the individual one is at least as confident."""
     confidence, labels = logits.detach().softmax(dim=-1).max(dim=-1)
     return (labels == teacher.labels) | (teacher.confidence >= confidence)
@@ -95,28 +96,25 @@ def build(hyper: Tinting, model: MergedModel, scope: Scope) -> Plan:
         backward=backward,
         checks=hyper,
         score=lambda: scope.agreement(result(), hyper.check_images),
+        images=hyper.batch_size * (1 if hyper.schedule == "sequential" else len(tasks)),
     )
     return Plan((problem,), result)
 
 
 def tinted_tensors(model: MergedModel, task: str, layer: str) -> dict[str, Tensor]:
-    """Give a task's own copy of a layer: of its head, or of the merged tower's last block."""
+    """Give a task's own copy of a layer: of its head, or of the merged tower's last block.
+
+    Raises:
+        ConfigError: the tower has no such layer.
+    """
     if layer == "head":
         head = model.heads[task]
         return {f"{HEAD}weight": head.weight.clone(), f"{HEAD}bias": head.bias.clone()}
     weights = model.vectors.layout.unflatten(model.weights)
-    prefix = f"{_last_block(model.vectors.layout)}.{layer}"
-    return {name: tensor.clone() for name, tensor in weights.items() if name.startswith(prefix)}
-
-
-def _last_block(layout: Layout) -> str:
-    prefix = "transformer.resblocks."
-    numbers = [
-        int(segment.name.removeprefix(prefix).split(".")[0])
-        for segment in layout.segments
-        if segment.name.startswith(prefix)
-    ]
-    return f"{prefix}{max(numbers)}"
+    names = last_layer(tuple(weights), layer)
+    if not names:
+        raise ConfigError(f"tinting.layer: the tower has no {layer}; set tinting.layer: head")
+    return {name: weights[name].clone() for name in names}
 
 
 def _draw(hyper: Tinting, scope: Scope, tasks: tuple[str, ...], step: int) -> Draw:

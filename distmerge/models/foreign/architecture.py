@@ -1,8 +1,7 @@
 """Which tower a state dict is of, and everything in which it is not that tower."""
 
-import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from pydantic import ValidationError
@@ -11,7 +10,7 @@ from torch import Tensor
 from distmerge.errors import CheckpointError, problem_list
 from distmerge.models.foreign.modules import Facts
 from distmerge.models.shapes import tower_shapes
-from distmerge.spec import Preprocess, TowerConfig
+from distmerge.spec import AnyTower, OpenClipTower, Preprocess, TowerConfig
 
 # OpenAI's normalisation, which all CLIP towers with a class token use unless they say otherwise.
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -19,7 +18,7 @@ STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 def tower_from_shapes(state: Mapping[str, Tensor], facts: Facts) -> TowerConfig | None:
-    """Give the tower of a state dict, or None if its heads or its activation are not known.
+    """Give the tower of a state dict, or None if its tensors do not tell all of it.
 
     Raises:
         CheckpointError: tensors that every tower has are missing or of an impossible shape.
@@ -33,7 +32,8 @@ def tower_from_shapes(state: Mapping[str, Tensor], facts: Facts) -> TowerConfig 
     ]
     if problems:
         raise CheckpointError(problem_list("not open_clip's VisionTransformer", problems))
-    if facts.heads is None or facts.quick_gelu is None:
+    pooled = any(name.startswith("attn_pool.") for name in state)
+    if pooled or facts.unusual or facts.heads is None or facts.quick_gelu is None:
         return None
     width, _, _, patch = state["conv1.weight"].shape
     grid = math.isqrt(len(state["positional_embedding"]) - 1)
@@ -52,52 +52,32 @@ def tower_from_shapes(state: Mapping[str, Tensor], facts: Facts) -> TowerConfig 
             no_ln_pre="ln_pre.weight" not in state,
             quick_gelu=facts.quick_gelu,
             norm_eps=facts.norm_eps or 1e-5,
-            preprocess=Preprocess(size=grid * patch, mean=facts.mean or MEAN, std=facts.std or STD),
+            preprocess=Preprocess(
+                size=grid * patch,
+                mean=facts.mean or MEAN,
+                std=facts.std or STD,
+                resize=facts.resize or "shortest",
+            ),
         )
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         raise CheckpointError(problem_list("no tower has these shapes", problems)) from error
 
 
-def tower_of_model(model: str) -> TowerConfig:
-    """Give the image tower of a model that open_clip knows by name, such as ViT-B-32-quickgelu.
-
-    Raises:
-        CheckpointError: open_clip does not know it, or its tower is of another kind.
-    """
-    import open_clip
-
-    settings = open_clip.get_model_config(model)
-    if settings is None:
-        close = difflib.get_close_matches(model, open_clip.list_models(), n=3)
-        raise CheckpointError(f"{model!r}: no model of open_clip; close: {', '.join(close) or '-'}")
-    vision = dict(settings["vision_cfg"])
-    size, layers = vision.pop("image_size", 224), vision.pop("layers", 12)
-    width, head_width = vision.pop("width", 768), vision.pop("head_width", 64)
-    patch, mlp_ratio = vision.pop("patch_size", 16), vision.pop("mlp_ratio", 4.0)
-    scale, no_ln_pre = vision.pop("ls_init_value", None), vision.pop("no_ln_pre", False)
-    vision.pop("patch_dropout", None)  # only while training
-    if vision or not isinstance(layers, int) or not isinstance(size, int):
-        raise CheckpointError(
-            f"{model!r}: not a plain vision transformer with a class token "
-            f"(it has {', '.join(vision) or 'stages'}); expected one such as ViT-B-32"
-        )
-    return TowerConfig(
-        image_size=size,
-        patch_size=patch,
-        width=width,
-        layers=layers,
-        heads=width // head_width,
-        mlp_ratio=mlp_ratio,
-        output_dim=settings["embed_dim"],
-        ls_init_value=scale,
-        no_ln_pre=no_ln_pre,
-        quick_gelu=settings.get("quick_gelu", False),
-        preprocess=Preprocess(size=size, mean=MEAN, std=STD),
-    )
+def fact_problems(facts: Facts, config: AnyTower) -> Iterator[str]:
+    """Yield where a tower that was named for a pickled module is not the module's."""
+    if isinstance(config, TowerConfig):
+        for field, value in facts.unusual.items():
+            yield f"{field}: {value} by the checkpoint; a {config.backbone} has none"
+    if isinstance(config, OpenClipTower):
+        names = ("quick_gelu", "mean", "std", "resize")
+        named = {**config.open_clip, **dict(config.preprocess), "quick_gelu": config.quick_gelu}
+        for field, value in {**facts.unusual, **{n: getattr(facts, n) for n in names}}.items():
+            if value is not None and value != named.get(field):
+                yield f"{field}: {value} by the checkpoint, {named.get(field)} by {config.name}"
 
 
-def check_tower(state: Mapping[str, Tensor], config: TowerConfig) -> None:
+def check_tower(state: Mapping[str, Tensor], config: AnyTower) -> None:
     """Compare a state dict with a tower.
 
     Raises:

@@ -5,11 +5,13 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from distmerge.errors import CheckpointError, problem_list
-from distmerge.models.foreign.architecture import check_tower, tower_of_model
+from distmerge.models.foreign.architecture import check_tower, fact_problems
+from distmerge.models.foreign.named import tower_of_model
 from distmerge.models.foreign.reading import Foreign, load_base, read_foreign
 from distmerge.models.foreign.sources import local_copy
+from distmerge.models.foreign.text import TOKENIZER, same_tokenizer
 from distmerge.models.state import StateDict, load_metadata, save_state
-from distmerge.spec import TowerConfig, load_tower_config
+from distmerge.spec import AnyTower, TextTower, TowerConfig, load_tower_config
 
 CONVERTER = "1"
 """Version of the conversion, written beside the tensors."""
@@ -34,13 +36,16 @@ def import_checkpoint(
     """Write a checkpoint's tower, head and tower description below ``folder``, all or nothing.
 
     Files are ``NAME.safetensors`` (a tower, or a head that came alone), ``NAME.head.safetensors``
-    (a head that came with its tower) and ``tower.json``.
+    (a head that came with its tower), ``tower.json``, and of texts ``tokenizer.json``.
+    ``NAME.safetensors`` comes last: where it is, the others are too, and after a kill the same
+    import again completes what is there.
 
     Args:
         source: a file, a folder of transformers or PEFT, or a URL of one.
         folder: where to write.
         name: of the files; by default the source's.
-        model: the open_clip model the tower belongs to, where the checkpoint does not tell it.
+        model: the open_clip model the tower belongs to, where the checkpoint does not tell it; or
+            ``NAME:TAG``, with open_clip's tag of the pretrained weights that were fine-tuned.
         base: an imported tower with its ``tower.json``; adapters need it, and a transformers
             vision model without projection takes the base's.
 
@@ -53,6 +58,7 @@ def import_checkpoint(
             root = load_base(base) if base else None
             foreign = read_foreign(path, root)
             config = _agreed(foreign, folder / "tower.json", model) if foreign.tower else None
+            _check_beside(foreign, config, folder)
         except CheckpointError as error:
             problem = str(error).removeprefix(f"{path}: ")
             raise CheckpointError(f"{source}: {problem}") from error
@@ -61,39 +67,50 @@ def import_checkpoint(
         states = _states(foreign, folder, name or path.stem)
     for target in states:
         _check_free(target, origin)
-    written = (*states, *((folder / "tower.json",) if config else ()))
+    beside = {folder / name: content for name, content in foreign.beside.items()}
+    texts = {target: content for target, content in beside.items() if not target.exists()}
+    if config is not None:
+        texts = {folder / "tower.json": config.model_dump_json(indent=2).encode(), **texts}
+    written = (*states, *texts)
     folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder, prefix=".import-") as beside:
-        parts = [Path(beside) / str(number) for number in range(len(written))]
+    with TemporaryDirectory(dir=folder, prefix=".import-") as unfinished:
+        parts = [Path(unfinished) / str(number) for number in range(len(written))]
         for part, state in zip(parts, states.values(), strict=False):
-            save_state(part, state, {**origin, **_facts(config)})
-        if config is not None:
-            parts[-1].write_text(config.model_dump_json(indent=2))
-        for part, target in zip(parts, written, strict=True):
+            linear = {"normalised": "false"} if foreign.linear and state is foreign.head else {}
+            save_state(part, state, {**origin, **_facts(config), **linear})
+        for part, content in zip(parts[len(states) :], texts.values(), strict=True):
+            part.write_bytes(content)
+        for part, target in reversed(list(zip(parts, written, strict=True))):
             target.parent.mkdir(parents=True, exist_ok=True)
             part.replace(target)
     return Imported(written, f"{foreign.kind}: {_summary(foreign, config)}")
 
 
-def _facts(config: TowerConfig | None) -> dict[str, str]:
+def _facts(config: AnyTower | None) -> dict[str, str]:
     """Give what a plan compares with the study's tower (see distmerge.models.headers)."""
     if config is None:
         return {}
+    if isinstance(config, TextTower):
+        return {"preprocess": config.preprocess.model_dump_json()}
     activation = "quick_gelu" if config.quick_gelu else "gelu"
     return {"activation": activation, "preprocess": config.preprocess.model_dump_json()}
 
 
-def _summary(foreign: Foreign, config: TowerConfig | None) -> str:
+def _summary(foreign: Foreign, config: AnyTower | None) -> str:
     if foreign.tower is None:
         assert foreign.head is not None
         return f"a head of {len(foreign.head['weight'])} classes"
     if config is None:
         return (
-            "a tower whose heads and activation are not known, so without tower.json; name its "
-            "open_clip model: --model ViT-B-32, or ViT-B-32-quickgelu for OpenAI's weights"
+            "a tower that its tensors do not tell in full, so without tower.json; name its "
+            "open_clip model: --model ViT-B-32, ViT-B-32-quickgelu for OpenAI's weights, or RN50"
         )
-    activation = "QuickGELU" if config.quick_gelu else "GELU"
-    return f"{config.backbone}, {activation}, features of {config.output_dim}"
+    if isinstance(config, TowerConfig):
+        activation = "QuickGELU" if config.quick_gelu else "GELU"
+        return f"{config.backbone}, {activation}, features of {config.output_dim}"
+    with_head = f", a head of {len(foreign.head['weight'])} classes" if foreign.head else ""
+    reads = "" if isinstance(config, TextTower) else f", {config.preprocess.description}"
+    return f"{config.description}{reads}{with_head}"
 
 
 def _states(foreign: Foreign, folder: Path, name: str) -> dict[Path, StateDict]:
@@ -106,7 +123,7 @@ def _states(foreign: Foreign, folder: Path, name: str) -> dict[Path, StateDict]:
     return states
 
 
-def _agreed(foreign: Foreign, existing: Path, model: str | None) -> TowerConfig | None:
+def _agreed(foreign: Foreign, existing: Path, model: str | None) -> AnyTower | None:
     """Give the tower that all who say something about it agree on.
 
     Raises:
@@ -123,17 +140,39 @@ def _agreed(foreign: Foreign, existing: Path, model: str | None) -> TowerConfig 
     (first, config), *others = known.items()
     assert foreign.tower is not None
     check_tower(foreign.tower, config)
-    problems = [
-        f"{field}: {getattr(config, field)} by {first}, {getattr(other, field)} by {who}"
-        for who, other in others
-        for field in TowerConfig.model_fields
+    own = config.model_dump()
+    problems = list(fact_problems(foreign.facts, config))
+    problems += [
+        f"{field}: {own.get(field)} by {first}, {theirs.get(field)} by {who}"
+        for who, theirs in ((who, other.model_dump()) for who, other in others)
+        for field in {**own, **theirs}
         # Weights do not tell LayerScale's first value, and no one needs it any more.
-        if getattr(other, field) != getattr(config, field) and field != "ls_init_value"
+        if theirs.get(field) != own.get(field) and field != "ls_init_value"
     ]
     if problems:
         hint = "choose another --model, or another folder for towers of another kind"
         raise CheckpointError(problem_list(f"towers differ ({hint})", problems))
     return config
+
+
+def _check_beside(foreign: Foreign, config: AnyTower | None, folder: Path) -> None:
+    """Check that the folder has, or gets, the one tokenizer of its towers.
+
+    Raises:
+        CheckpointError: there is none, or another one.
+    """
+    there = folder / TOKENIZER
+    if isinstance(config, TextTower) and not (foreign.beside or there.exists()):
+        raise CheckpointError(
+            f"no {TOKENIZER}; AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER) of "
+            "transformers writes it"
+        )
+    own = foreign.beside.get(TOKENIZER)
+    if own is not None and there.exists() and not same_tokenizer(own, there.read_bytes()):
+        raise CheckpointError(
+            f"{TOKENIZER}: gives other tokens than {there}; choose another folder, or remove the "
+            "one that is not the base's"
+        )
 
 
 def _check_free(target: Path, origin: dict[str, str]) -> None:

@@ -149,6 +149,8 @@ def _config(
                 size=vision["image_size"],
                 mean=preprocessor.get("image_mean") or MEAN,
                 std=preprocessor.get("image_std") or STD,
+                resize="shortest" if preprocessor.get("do_center_crop", True) else "squash",
+                interpolation="bilinear" if preprocessor.get("resample") == 2 else "bicubic",
             ),
         )
     except ValidationError as error:

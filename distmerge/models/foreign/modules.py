@@ -1,13 +1,15 @@
 """The tensors of a pickled module or state dict by name, and what its classes tell of the tower."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import count
+from typing import Literal
 
 from distmerge.errors import CheckpointError
 from distmerge.models.foreign.pickled import Placeholder, StoredTensor
 
 _ACTIVATIONS = {"QuickGELU": True, "GELU": False}
+_USUAL = {"pool_type": "tok", "final_ln_after_pool": False}
 _DEEPEST = 50
 _MOST = 1_000_000  # a dictionary that holds others twice each, and so on, has no end in practice
 
@@ -22,6 +24,10 @@ class Facts:
     mean: tuple[float, float, float] | None = None
     """Of the images' normalisation."""
     std: tuple[float, float, float] | None = None
+    resize: Literal["shortest", "squash"] | None = None
+    unusual: Mapping[str, object] = field(default_factory=dict)
+    """Settings of open_clip in which it is no vision transformer whose feature is its class
+    token's, with the names that ``vision_cfg`` has for them."""
 
 
 def stored_tensors(root: object) -> dict[str, StoredTensor]:
@@ -36,21 +42,48 @@ def module_facts(root: object, prefix: str) -> Facts:
         CheckpointError: two modules tell different things.
     """
     found: dict[str, dict[object, str]] = {"heads": {}, "quick_gelu": {}, "norm_eps": {}}
-    for name, node in _nodes(root, ""):
-        if not isinstance(node, Placeholder) or not name.startswith(prefix):
-            continue
-        state, kind = _state(node), type(node).place.rpartition(".")[2]
-        if kind in _ACTIVATIONS:
-            found["quick_gelu"].setdefault(_ACTIVATIONS[kind], name)
-        if kind == "MultiheadAttention" and "num_heads" in state:
-            found["heads"].setdefault(state["num_heads"], name)
-        if kind in {"LayerNorm", "LayerNormFp32"} and "eps" in state:
-            found["norm_eps"].setdefault(state["eps"], name)
+    parts = (f"{prefix}transformer.", f"{prefix}ln_")
+    nodes = [(name, node) for name, node in _nodes(root, "") if isinstance(node, Placeholder)]
+    own = [(name, node) for name, node in nodes if name.startswith(parts)]
+    for name, node in own:
+        for fact, value in _told(node).items():
+            found[fact].setdefault(value, name)
     for fact, values in found.items():
         if len(values) > 1:
             told = ", ".join(f"{value} at {name}" for value, name in values.items())
             raise CheckpointError(f"{fact} differs between modules: {told}; expected one value")
-    return Facts(**{k: next(iter(v)) for k, v in found.items() if v}, **_normalisation(root))  # type: ignore[arg-type]  # checked by TowerConfig
+    known = {k: next(iter(v)) for k, v in found.items() if v}
+    unusual = _unusual_form([node for _, node in own])
+    for name, node in nodes:
+        if f"{name}.".lstrip(".") == prefix:
+            unusual |= _unusual_pooling(_state(node))
+    return Facts(**known, **_preprocessing(root), unusual=unusual)  # type: ignore[arg-type]  # checked by TowerConfig
+
+
+def _told(node: Placeholder) -> dict[str, object]:
+    """Give the facts that one module tells."""
+    state, kind = _state(node), type(node).place.rpartition(".")[2]
+    if kind in _ACTIVATIONS:
+        return {"quick_gelu": _ACTIVATIONS[kind]}
+    if kind == "MultiheadAttention" and "num_heads" in state:
+        return {"heads": state["num_heads"]}
+    if kind in {"LayerNorm", "LayerNormFp32"} and "eps" in state:
+        return {"norm_eps": state["eps"]}
+    return {}
+
+
+def _unusual_form(blocks: Iterable[Placeholder]) -> dict[str, object]:
+    """Give the form of GELU, if it is not the exact one."""
+    forms = {_state(node).get("approximate", "none") for node in blocks} - {"none"}
+    return {"act_kwargs": {"approximate": forms.pop()}} if forms else {}
+
+
+def _unusual_pooling(state: Mapping[object, object]) -> dict[str, object]:
+    """Give how a vision transformer's feature is made, if not of its class token."""
+    told = {name: state.get(name, usual) for name, usual in _USUAL.items()}
+    if state.get("global_average_pool"):  # of open_clip before 2.24
+        told["pool_type"] = "avg"
+    return {name: value for name, value in told.items() if value != _USUAL[name]}
 
 
 def normalises(root: object, prefix: str) -> bool | None:
@@ -103,11 +136,16 @@ def _state(node: object) -> Mapping[object, object]:
     return state if isinstance(state, Mapping) else {}
 
 
-def _normalisation(root: object) -> dict[str, tuple[float, ...]]:
-    """Give mean and standard deviation of ``val_preprocess``, torchvision's transforms."""
+def _preprocessing(root: object) -> dict[str, object]:
+    """Give what ``val_preprocess``, torchvision's transforms, does to images."""
+    found: dict[str, object] = {}
     transforms = _state(_state(root).get("val_preprocess")).get("transforms")
     for step in transforms if isinstance(transforms, list) else ():
-        if isinstance(step, Placeholder) and type(step).place.endswith(".Normalize"):
-            pair = {key: _state(step).get(key) for key in ("mean", "std")}
-            return {k: tuple(v) for k, v in pair.items() if isinstance(v, (list, tuple))}
-    return {}
+        state, kind = _state(step), type(step).place if isinstance(step, Placeholder) else ""
+        if kind.endswith(".Normalize"):
+            pair = {key: state.get(key) for key in ("mean", "std")}
+            found |= {k: tuple(v) for k, v in pair.items() if isinstance(v, (list, tuple))}
+        if kind.endswith(".Resize"):
+            both = isinstance(state.get("size"), (list, tuple))
+            found["resize"] = "squash" if both else "shortest"
+    return found

@@ -1,8 +1,9 @@
 """A checkpoint of another program, whichever it is: its tower, its head, what it tells of both."""
 
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,20 @@ from distmerge.models.foreign.sources import (
     PREPROCESSOR,
     WEIGHTS,
 )
+from distmerge.models.foreign.text import (
+    DENSE,
+    LENGTHS,
+    POOLING,
+    TEXT_KINDS,
+    TOKENIZER,
+    from_text_model,
+)
 from distmerge.models.state import StateDict, load_state, sha256
-from distmerge.spec import TowerConfig, load_tower_config
+from distmerge.spec import AnyTower, TowerConfig, load_tower_config
 
-_MARK = "class_embedding"  # every tower has one such tensor, no text encoder has
+# A vision transformer, a ResNet and one of timm's have such a tensor each; no text encoder has.
+_TRANSFORMER = "class_embedding"
+_MARK = re.compile(rf"((?:.*?\.)?)(?:{_TRANSFORMER}|attnpool\.positional_embedding|trunk\..+)")
 _HEADS = ("", "classification_head.")
 
 
@@ -46,9 +57,15 @@ class Foreign:
     digest: str
     """SHA-256 of the file with the weights."""
     tower: StateDict | None = None
-    config: TowerConfig | None = None
-    """None if the checkpoint does not tell its heads or its activation."""
+    config: AnyTower | None = None
+    """None if the checkpoint does not tell all of it."""
+    facts: Facts = field(default_factory=Facts)
+    """What it tells then."""
     head: StateDict | None = None
+    linear: bool = False
+    """Whether the head takes features that are not normalised."""
+    beside: Mapping[str, bytes] = field(default_factory=dict)
+    """Files that go beside the tower's description, by name."""
 
 
 def load_base(path: Path) -> Base:
@@ -58,6 +75,11 @@ def load_base(path: Path) -> Base:
         CheckpointError: one of the files is missing, or they do not fit.
     """
     state, config = load_state(path), load_tower_config(path.with_name("tower.json"))
+    if not isinstance(config, TowerConfig):
+        raise CheckpointError(
+            f"{path}: {config.description}; expected a VisionTransformer of open_clip, for no "
+            "other tower is a base needed or an adapter known"
+        )
     check_tower(state, config)
     return Base(state, config, sha256(path))
 
@@ -83,13 +105,12 @@ def read_foreign(path: Path, base: Base | None) -> Foreign:
 def _from_file(path: Path) -> Foreign:
     pickled = None if _is_safetensors(path) else read_pickled(path)
     source: Mapping[str, Any] = stored_tensors(pickled.root) if pickled else load_state(path)
-    prefixes = [
-        name.removesuffix(_MARK) for name in source if name.endswith(_MARK) and _starts(name)
-    ]
+    found = (_MARK.fullmatch(name) for name in source)
+    prefixes = list(dict.fromkeys(match.group(1) for match in found if match))
     head = next((name for name in _HEADS if {f"{name}weight", f"{name}bias"} <= set(source)), None)
     if len(prefixes) > 1 or (not prefixes and head is None):
         raise CheckpointError(
-            f"{path}: {len(prefixes)} towers ({', '.join(prefixes) or 'no ' + _MARK}) among "
+            f"{path}: {len(prefixes)} towers ({', '.join(prefixes) or 'no ' + _TRANSFORMER}) among "
             f"{len(source)} tensors ({', '.join(list(source)[:3])}, ...); expected one open_clip "
             "image tower or a classification head with weight and bias"
         )
@@ -107,13 +128,10 @@ def _from_file(path: Path) -> Foreign:
         kind=kind,
         digest=sha256(path),
         tower=tower,
-        config=tower_from_shapes(tower, facts) if tower else None,
+        config=tower_from_shapes(tower, facts) if tower and _TRANSFORMER in tower else None,
+        facts=facts,
         head=None if head is None else _head(source, head, pickled),
     )
-
-
-def _starts(name: str) -> bool:
-    return name == _MARK or name.endswith(f".{_MARK}")
 
 
 def _is_safetensors(path: Path) -> bool:
@@ -125,8 +143,12 @@ def _is_safetensors(path: Path) -> bool:
 
 
 def _numbers(source: Mapping[str, Any], prefix: str, pickled: Pickled | None) -> StateDict:
-    """Give the tensors below a prefix, in float32 and without it."""
-    chosen = {name: value for name, value in source.items() if name.startswith(prefix)}
+    """Give the tensors below a prefix, in float32 and without it; counters are left out."""
+    chosen = {
+        name: value
+        for name, value in source.items()
+        if name.startswith(prefix) and not name.endswith(".num_batches_tracked")
+    }
     state: StateDict = {
         name.removeprefix(prefix): pickled.read(value) if pickled else value
         for name, value in chosen.items()
@@ -152,11 +174,13 @@ def _head(source: Mapping[str, Any], prefix: str, pickled: Pickled | None) -> St
 
 
 def _from_hugging_face(folder: Path, base: Base | None) -> Foreign:
-    path = _weights(folder, WEIGHTS)
+    path, settings = _weights(folder, WEIGHTS), _json(folder / CONFIG)
     tensors = _all_tensors(path)
+    if settings.get("model_type") in TEXT_KINDS:
+        return _from_text_model(folder, path, tensors, settings)
     preprocessor = folder / PREPROCESSOR
     state, config = from_hugging_face(
-        tensors, _json(folder / CONFIG), _json(preprocessor) if preprocessor.exists() else None
+        tensors, settings, _json(preprocessor) if preprocessor.exists() else None
     )
     check_numbers(state)
     if base is not None and not config.projection and base.config.projection:
@@ -171,6 +195,25 @@ def _from_hugging_face(folder: Path, base: Base | None) -> Foreign:
         digest=sha256(path),
         tower={name: tensor.float() for name, tensor in state.items()},
         config=config,
+    )
+
+
+def _from_text_model(
+    folder: Path, path: Path, tensors: Mapping[str, Tensor], settings: Mapping[str, Any]
+) -> Foreign:
+    names = (POOLING, DENSE, *LENGTHS)
+    beside = {name: _json(folder / name) for name in names if (folder / name).exists()}
+    found = from_text_model(tensors, settings, beside)
+    check_numbers(found.tower | (found.head or {}))
+    tokenizer = folder / TOKENIZER
+    return Foreign(
+        kind="transformers folder",
+        digest=sha256(path),
+        tower={name: tensor.float() for name, tensor in found.tower.items()},
+        config=found.config,
+        head=found.head,
+        linear=True,
+        beside={TOKENIZER: tokenizer.read_bytes()} if tokenizer.exists() else {},
     )
 
 

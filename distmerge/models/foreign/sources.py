@@ -5,13 +5,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from distmerge.errors import CheckpointError
+from distmerge.errors import CheckpointError, ConfigError
+from distmerge.models.foreign.text import DENSE, LENGTHS, POOLING, TOKENIZER
+from distmerge.remote import open_url, reason
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 ADAPTER_CONFIG = "adapter_config.json"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
-_FETCHED = (CONFIG, PREPROCESSOR, ADAPTER_CONFIG, *WEIGHTS, *ADAPTER_WEIGHTS)
+_FETCHED = (
+    *(CONFIG, PREPROCESSOR, ADAPTER_CONFIG, *WEIGHTS, *ADAPTER_WEIGHTS),
+    *(TOKENIZER, POOLING, DENSE, *LENGTHS),
+)
 
 
 @contextmanager
@@ -20,6 +25,7 @@ def local_copy(source: str) -> Iterator[Path]:
 
     Raises:
         CheckpointError: nothing is there, it may not be read, or its file system is not installed.
+        ConfigError: a URL holds a password or key.
     """
     if "://" not in source:
         path = Path(source).expanduser()
@@ -32,28 +38,25 @@ def local_copy(source: str) -> Iterator[Path]:
 
 
 def _fetched(source: str, folder: Path) -> Path:
-    import fsspec
-
     target = folder / PurePosixPath(source.rstrip("/")).name
     try:
-        filesystem, place = fsspec.core.url_to_fs(source)
-        if filesystem.isfile(place):
+        filesystem, place = open_url(source)
+        # isfile would take a refusal, or a server that does not answer, for a missing file.
+        if filesystem.info(place)["type"] == "file":
             filesystem.get_file(place, str(target))
             return target
-        found = [name for name in _FETCHED if filesystem.isfile(f"{place.rstrip('/')}/{name}")]
-        target.mkdir()
+        there = {PurePosixPath(name).name for name in filesystem.ls(place, detail=False)}
+        found = [name for name in _FETCHED if name.partition("/")[0] in there]
         for name in found:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
             filesystem.get_file(f"{place.rstrip('/')}/{name}", str(target / name))
-    except ImportError as error:
-        extra = {"hf": "hf", "s3": "s3"}.get(source.partition("://")[0])
-        how = f"pip install 'distmerge[{extra}]'" if extra else "install its fsspec package"
-        raise CheckpointError(f"{source}: cannot be opened ({error}); {how}") from error
+    except ConfigError:
+        raise
     except Exception as error:  # every file system behind fsspec has errors of its own
-        raise CheckpointError(
-            f"{source}: cannot be read ({type(error).__name__}: {error})"
-        ) from error
+        raise CheckpointError(f"{source}: cannot be read: {reason(error, source)}") from error
     if not found:
         raise CheckpointError(
-            f"{source}: no such file or key, and no folder with {CONFIG} or {ADAPTER_CONFIG} either"
+            f"{source}: a folder without {CONFIG} or {ADAPTER_CONFIG}; expected a file, or a "
+            "folder as transformers or peft writes it"
         )
     return target

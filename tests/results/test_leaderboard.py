@@ -11,8 +11,7 @@ import pandas as pd
 import pytest
 
 from distmerge.errors import ResultsError
-from distmerge.report import leaderboard, suite_columns, task_columns
-from distmerge.results import Metric
+from distmerge.results import Metric, leaderboard, suite_columns, task_columns
 from tests.report.leaderboards import (
     INDIVIDUAL,
     PRETRAINED,
@@ -220,6 +219,17 @@ def test_importing_the_report_loads_neither_torch_nor_ray() -> None:
     code = "import sys, distmerge.report; print(sorted({'torch', 'ray'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_of_several_studies_one_must_be_named(tmp_path: Path) -> None:
+    rows(tmp_path, run("a", "learner", 0.1, 0.1), replace(run("b", "learner", 0.1, 0.1), study="o"))
+    with pytest.raises(ResultsError, match=r"holds 2, name one: o, quick-start"):
+        leaderboard(pd.read_parquet(tmp_path))
+
+
+def test_the_only_study_needs_no_name(tmp_path: Path) -> None:
+    stored = rows(tmp_path, run("a", "learner", 0.1, 0.1))
+    pd.testing.assert_frame_equal(leaderboard(stored), leaderboard(stored, STUDY))
 
 
 def test_levels_and_unseen_tasks_have_columns_of_their_own(tmp_path: Path) -> None:

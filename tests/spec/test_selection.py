@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from distmerge.taskvectors import Selection
+from distmerge.spec import Selection
 
 
 @pytest.mark.parametrize(

@@ -4,24 +4,22 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from distmerge.errors import ResultsError
-from distmerge.results import ADAPT, MEAN, Metric, last_attempts, suspicions
+from distmerge.results.attempts import last_attempts
+from distmerge.results.collapse import ADAPT, suspicions
+from distmerge.results.record import Metric
+from distmerge.results.runs import (
+    INPUTS,
+    REFERENCES,
+    SUITE_PREFIX,
+    TASK_PREFIX,
+    chosen_runs,
+    last_criterion,
+    of_study,
+    run_table,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
-
-REFERENCES = ("individual", "pretrained", "one_expert", "nearest_centroid")
-"""Methods that merge nothing: what a merged model is measured against."""
-
-TASK_PREFIX = "accuracy."
-SUITE_PREFIX = "mean."
-SCORE_PREFIX = "score:"
-
-ROUTING = {"routing": "routing_accuracy", "withheld": "accuracy_withheld"}
-"""What routed models are measured by beside accuracy: the column and its metric."""
-
-INPUTS = ("protocol", "num_tasks", "base_digest", "checkpoint_digests", "data_digest")
-"""What the runs of one table should have in common."""
 
 COLUMNS = (
     "method",
@@ -43,7 +41,7 @@ COLUMNS = (
 )
 
 
-def leaderboard(rows: "pd.DataFrame", study: str) -> "pd.DataFrame":
+def leaderboard(rows: "pd.DataFrame", study: str | None = None) -> "pd.DataFrame":
     """Give one row per method of a study, best first, then the references.
 
     A method's run is the one with the highest score on the select images; report accuracy plays
@@ -64,22 +62,18 @@ def leaderboard(rows: "pd.DataFrame", study: str) -> "pd.DataFrame":
     and ``mean.withheld``. A method without a usable run has counts only.
 
     Args:
-        rows: the results table, from ``RunStore.records`` or ``pandas.read_parquet``.
-        study: whose runs to compare.
+        rows: the results table, from ``load`` or ``pandas.read_parquet``.
+        study: whose runs to compare; may be left out where the table holds one study.
 
     Raises:
-        ResultsError: the table holds no run of that study.
+        ResultsError: the table holds no run of that study, or several studies and none is named.
     """
     import pandas as pd
 
-    own = rows[rows["study"].astype(str) == study]
-    if own.empty:
-        known = ", ".join(sorted(rows["study"].astype(str).unique())) or "none"
-        raise ResultsError(f"no run of study {study!r}; studies in the table: {known}")
-    counted = last_attempts(own.astype({"study": str, "method": str}))
-    runs = _runs(counted)
-    criterion = _criterion(runs)
-    runs["score"] = runs["score"].where(runs["criterion"] == criterion)
+    own = of_study(rows, study)
+    counted = last_attempts(own)
+    runs = run_table(counted)
+    criterion = last_criterion(runs)
     tasks = [name for name in runs.columns if name.startswith(TASK_PREFIX)]
     suites = [name for name in runs.columns if name.startswith(SUITE_PREFIX)]
     chosen = _chosen(runs, ["accuracy", "cost_s", *tasks, *suites])
@@ -115,69 +109,20 @@ def suite_columns(table: "pd.DataFrame") -> dict[str, str]:
     }
 
 
-def _runs(counted: "pd.DataFrame") -> "pd.DataFrame":
-    """Give one row per ok run: what it is, its score, its mean and per-task accuracy."""
-    ok = counted[counted["status"] == "ok"]
-    runs = ok.drop_duplicates("run_id").set_index("run_id")
-    metrics = ok["metric"].astype(str)
-    is_score = (ok["suite"] == "select") & metrics.str.startswith(SCORE_PREFIX)
-    scores = ok[is_score & (ok["task"] == MEAN)].set_index("run_id")
-    runs["criterion"] = scores["metric"].astype(str).str.removeprefix(SCORE_PREFIX)
-    settings = ["method", "criterion", *INPUTS, *(name for name in ok.columns if "." in name)]
-    configuration = runs.groupby(settings, dropna=False, sort=False)
-    runs["configuration"] = configuration.ngroup()
-    runs["repeats"] = runs["seed"] > configuration["seed"].transform("min")
-    kept = ["method", "started_at", "seed", "criterion", "configuration", "repeats", "wall_s"]
-    runs = runs[[*kept, *INPUTS]].rename(columns={"wall_s": "cost_s"})
-    runs["score"] = scores["value"]
-    clean = ok[(ok["suite"] == "clean") & (ok["metric"] == "accuracy")]
-    runs["accuracy"] = clean[clean["task"] == MEAN].set_index("run_id")["value"]
-    for task in (name for name in clean["task"].unique() if name != MEAN):
-        runs[TASK_PREFIX + task] = clean[clean["task"] == task].set_index("run_id")["value"]
-    means = ok[(ok["metric"] == "accuracy") & (ok["task"] == MEAN) & ok["corruption"].isna()]
-    for level in sorted(means["level"].dropna().unique()):
-        runs[SUITE_PREFIX + level] = means[means["level"] == level].set_index("run_id")["value"]
-    if (means["suite"] == "unseen").any():
-        unseen = means[means["suite"] == "unseen"]
-        runs[f"{SUITE_PREFIX}unseen"] = unseen.set_index("run_id")["value"]
-    for name, metric in ROUTING.items():
-        routed = ok[(ok["suite"] == "clean") & (metrics == metric) & (ok["task"] == MEAN)]
-        if not routed.empty:
-            runs[SUITE_PREFIX + name] = routed.set_index("run_id")["value"]
-    return runs
-
-
-def _criterion(runs: "pd.DataFrame") -> str | None:
-    """Give what the merged run started last was scored by, None without a score."""
-    merged = runs[~runs["method"].isin(REFERENCES)].dropna(subset="criterion").reset_index()
-    latest = merged.sort_values(["started_at", "run_id"])["criterion"].tail(1)
-    return None if latest.empty else str(latest.item())
-
-
 def _chosen(runs: "pd.DataFrame", averaged: list[str]) -> "pd.DataFrame":
     """Give the run to show of every method, indexed by method; ``averaged`` over its seeds."""
-    import pandas as pd
-
-    latest = runs[_is_finite(runs["accuracy"])].reset_index()
-    latest = latest.sort_values(["started_at", "run_id"], ascending=False)
-    is_reference = latest["method"].isin(REFERENCES)
-    merged = latest[~is_reference & _is_finite(latest["score"])]
-    # Equal scores: the smaller run id, so that the same rows always give the same table.
-    by_score = merged.sort_values(["score", "run_id"], ascending=[False, True])
-    ranked = pd.concat([by_score[~by_score["repeats"]], latest[is_reference]])
-    shown = ranked.drop_duplicates("method")
-    repeats = merged[merged["repeats"] & merged["configuration"].isin(shown["configuration"])]
-    per_seed = pd.concat([shown, repeats]).drop_duplicates(["method", "seed"]).groupby("method")
-    return shown.set_index("method").assign(
-        **{name: per_seed[name].mean() for name in averaged},
-        run_ids=per_seed["run_id"].agg(tuple),
-        spread=per_seed["accuracy"].std(),
-        seeds=per_seed.size(),
+    chosen = chosen_runs(runs)
+    per_seed = chosen.groupby("method")
+    return (
+        chosen.drop_duplicates("method")
+        .set_index("method")
+        .assign(
+            **{name: per_seed[name].mean() for name in averaged},
+            run_ids=per_seed["run_id"].agg(tuple),
+            spread=per_seed["accuracy"].std(),
+            seeds=per_seed.size(),
+        )
     )
-
-
-def _is_finite(values: "pd.Series[float]") -> "pd.Series[bool]":
-    return values.astype(float).abs() < float("inf")
 
 
 def _counts(

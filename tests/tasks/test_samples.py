@@ -9,8 +9,8 @@ from hypothesis.extra import numpy as npst
 from PIL import Image
 
 from distmerge.spec import Preprocess
-from distmerge.tasks import Images, LabelledImages, array_digest, preprocessed
-from distmerge.tasks.images import image_hashes
+from distmerge.tasks import LabelledSamples, Samples, array_digest, preprocessed
+from distmerge.tasks.samples import sample_hashes
 
 SAME_SIZE = Preprocess(size=4, mean=(0.5, 0.25, 0.0), std=(0.5, 0.25, 1.0))
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 3), dtype=np.uint8)
@@ -40,8 +40,16 @@ def test_resizing_agrees_with_pillows_bicubic_filter(height: int, width: int) ->
     assert np.abs(ours.numpy() - np.asarray(resized)).max() < 1.6
 
 
+def test_resizing_between_pixels_is_the_towers() -> None:
+    pixels = np.random.default_rng(1).normal(128, 20, (40, 50, 3)).clip(0, 255).astype(np.uint8)
+    resized = Image.fromarray(pixels).resize((16, 16), Image.Resampling.BILINEAR)
+    linear = Preprocess(size=16, mean=(0, 0, 0), std=(1, 1, 1), interpolation="bilinear")
+    ours = preprocessed(pixels[None], linear)[0].permute(1, 2, 0) * 255
+    assert np.abs(ours.numpy() - np.asarray(resized)).max() < 1.6
+
+
 def test_a_batch_holds_the_asked_images_in_the_asked_order() -> None:
-    batch = Images(PIXELS, "digest").batch(np.array([2, 0]), SAME_SIZE)
+    batch = Samples(PIXELS, "digest").batch(np.array([2, 0]), SAME_SIZE)
     assert torch.equal(batch, preprocessed(PIXELS[[2, 0]], SAME_SIZE))
 
 
@@ -52,11 +60,11 @@ def test_frozen_pixels_can_be_preprocessed() -> None:
 
 
 def test_unlabelled_images_have_no_labels_to_read() -> None:
-    assert not hasattr(Images(PIXELS, "digest"), "labels")
+    assert not hasattr(Samples(PIXELS, "digest"), "labels")
 
 
 def test_labelled_images_count_their_images() -> None:
-    assert len(LabelledImages(Images(PIXELS, "digest"), np.array([0, 1, 0]))) == 3
+    assert len(LabelledSamples(Samples(PIXELS, "digest"), np.array([0, 1, 0]))) == 3
 
 
 def test_a_digest_does_not_depend_on_the_memory_layout() -> None:
@@ -94,6 +102,8 @@ def test_a_digest_tells_shapes_types_and_the_split_apart() -> None:
     npst.arrays(np.uint8, (5, 2, 2, 3), elements=st.integers(0, 1)),
     st.permutations(range(5)),
 )
-def test_image_hashes_are_the_set_of_different_images(pixels: np.ndarray, order: list[int]) -> None:
-    assert len(image_hashes(pixels)) == len(np.unique(pixels, axis=0))
-    assert image_hashes(pixels[order]).keys() == image_hashes(pixels).keys()
+def test_sample_hashes_are_the_set_of_different_images(
+    pixels: np.ndarray, order: list[int]
+) -> None:
+    assert len(sample_hashes(pixels)) == len(np.unique(pixels, axis=0))
+    assert sample_hashes(pixels[order]).keys() == sample_hashes(pixels).keys()

@@ -1,0 +1,164 @@
+"""The text tower of an open_clip model, from its configuration and a safetensors file."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from distmerge.errors import CheckpointError, problem_list
+from distmerge.models.headers import CheckpointFile, header_problems
+from distmerge.models.seeding import initialised
+
+BATCH = 256
+"""Texts per forward pass."""
+_MARK, _SCALE, _PREFIX = "token_embedding.weight", "logit_scale", "text."
+
+
+class ClipText:
+    """A CLIP text tower with its weights and its tokenizer, in float32 on the CPU."""
+
+    def __init__(self, path: Path, model: str) -> None:
+        """Read the weights.
+
+        Args:
+            path: safetensors of the whole open_clip model, or of its text tower and
+                ``logit_scale``.
+            model: open_clip's name of the model, or a JSON file like its configurations.
+
+        Raises:
+            CheckpointError: the configuration is unknown or not readable without a download, or
+                lists every tensor that is missing, extra or misshaped.
+        """
+        from open_clip.tokenizer import SimpleTokenizer
+
+        config = model_config(model)
+        text = config["text_cfg"]
+        file = CheckpointFile(path)
+        self._tower = _tower(config, model)
+        prefix = _prefix(file)
+        shapes = {
+            f"{prefix}{name}": value.shape for name, value in self._tower.state_dict().items()
+        }
+        problems = list(_tensor_problems(file, prefix, shapes))
+        if problems:
+            raise CheckpointError(problem_list(f"{path}: not the text tower of {model}", problems))
+        state = {name: file[f"{prefix}{name}"].float() for name in self._tower.state_dict()}
+        self._tower.load_state_dict(state)
+        self._tokenizer = SimpleTokenizer(
+            context_length=text.get("context_length", 77), **text.get("tokenizer_kwargs", {})
+        )
+        self.scale = file[_SCALE].float().exp().reshape(())
+        """``exp(logit_scale)``, the factor of cosine similarities."""
+
+    @torch.no_grad()
+    def __call__(self, texts: Sequence[str]) -> Float[Tensor, "text feature"]:
+        """Give the embeddings of texts, not normalised."""
+        tokens = self._tokenizer(list(texts))
+        return torch.cat([self._embedded(part) for part in tokens.split(BATCH)])
+
+    def _embedded(self, tokens: Int64[Tensor, "text token"]) -> Float[Tensor, "text feature"]:
+        """Give embeddings without reading the padding, if the tower never looks beyond the end."""
+        tower, mask = self._tower, {}
+        if tower.attn_mask is not None and tower.cls_emb is None and tower.pool_type == "argmax":
+            longest = int(tokens.argmax(dim=-1).max()) + 1  # the end has the largest number
+            tokens, mask = tokens[:, :longest], {"attn_mask": tower.attn_mask[:longest, :longest]}
+        embeddings: Tensor = functional_call(tower, mask, (tokens,))
+        return embeddings
+
+
+def check_text_file(path: Path) -> None:
+    """Check what a file's header tells.
+
+    Raises:
+        CheckpointError: it cannot be read, or holds no text tower.
+    """
+    _prefix(CheckpointFile(path))
+
+
+def model_config(model: str) -> dict[str, Any]:
+    """Give the configuration of an open_clip model whose text tower needs nothing else.
+
+    Raises:
+        CheckpointError: there is none, or its tokenizer or tower would be downloaded.
+    """
+    import open_clip
+
+    if model.endswith(".json"):
+        config = _config_file(Path(model))
+    elif model in open_clip.list_models():
+        config = open_clip.get_model_config(model)
+    else:
+        raise CheckpointError(
+            f"model {model}: open_clip has none of this name; open_clip.list_models() lists them, "
+            "or give a JSON file like its model configurations"
+        )
+    text = config["text_cfg"]
+    if any(text.get(key) for key in ("hf_model_name", "hf_tokenizer_name")):
+        raise CheckpointError(
+            f"model {model}: its tokenizer comes from Hugging Face, and nothing is downloaded; "
+            "give the head as a file"
+        )
+    return config
+
+
+def _config_file(path: Path) -> dict[str, Any]:
+    from open_clip import CLIPTextCfg
+
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        config: dict[str, Any] = content.get("model_cfg", content)
+        unknown = config["text_cfg"].keys() - {field.name for field in fields(CLIPTextCfg)}
+        width = int(config["embed_dim"])
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        raise CheckpointError(
+            f"model {path}: expected JSON with embed_dim and text_cfg, as open_clip's model "
+            f"configurations ({error!r})"
+        ) from error
+    if unknown:
+        raise CheckpointError(f"model {path}: text_cfg: unknown keys {', '.join(sorted(unknown))}")
+    return {**config, "embed_dim": width}
+
+
+def _tower(config: dict[str, Any], model: str) -> Any:
+    from open_clip.model import _build_text_tower
+
+    text = {**config["text_cfg"], "output_tokens": False}
+    build = partial(
+        _build_text_tower, config["embed_dim"], text, quick_gelu=config.get("quick_gelu", False)
+    )
+    tower: nn.Module = initialised(build, "text", model)
+    return tower.eval().requires_grad_(False)
+
+
+def _prefix(file: CheckpointFile) -> str:
+    """Give what the names of the text tower's tensors begin with.
+
+    Raises:
+        CheckpointError: there are none.
+    """
+    for prefix in (_PREFIX, ""):
+        if prefix + _MARK in file:
+            return prefix
+    raise CheckpointError(
+        f"{file.path}: holds no text tower ({_MARK}); give the file of the whole open_clip model"
+    )
+
+
+def _tensor_problems(
+    file: CheckpointFile, prefix: str, shapes: dict[str, torch.Size]
+) -> Iterator[str]:
+    """Yield what does not fit; the image tower's tensors and others beside do not matter."""
+    scale = file.tensors.get(_SCALE)
+    single = scale is not None and scale.shape == (1,)
+    expected = {**shapes, _SCALE: (1,) if single else ()}
+    beside = ("visual.", "logit_bias")
+    for problem in header_problems(file, expected, "the text tower"):
+        if problem.startswith((prefix, _SCALE)) and not problem.startswith(beside):
+            yield problem

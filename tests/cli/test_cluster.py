@@ -1,0 +1,54 @@
+from pathlib import Path
+
+import pytest
+
+from distmerge.cli import main
+from tests.cli.messages import failure
+from tests.launch.files import ROOT, changed
+
+MISTAKES = [("  cache_stopped", "  cache_stoped"), ("g2-standard-8", "g2-standard-9")]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / ".ray" / "cluster_token").mkdir(parents=True)
+    (tmp_path / "models").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("DISTMERGE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(ROOT)
+    return tmp_path
+
+
+def test_a_sound_file_shows_its_nodes_and_its_price(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = home / "aws.yaml"
+    path.write_text(changed("aws"))
+    assert main(["cluster", "check", str(path), "--study", "jobs/quickstart.yaml"]) == 0
+    printed = capsys.readouterr().out
+    assert "gpu8_spot       g6.48xlarge, spot  192    8" in printed
+    assert "price at the smallest size: 1.33 to 1.48 USD an hour" in printed
+    assert "as of 2026-11-22; look at https://aws.amazon.com/ec2/pricing" in printed
+    assert printed.endswith("nothing wrong found\n")
+
+
+def test_every_mistake_is_told_and_the_price_too(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = home / "gcp.yaml"
+    path.write_text(changed("gcp", *MISTAKES))
+    assert main(["cluster", "check", str(path)]) == 2
+    captured = capsys.readouterr()
+    assert "price without g2-standard-9: not in the table" in captured.out
+    assert "to be mended before it is used" in captured.err
+
+
+def test_an_absent_file_is_a_message(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "cannot read the launch file" in failure(capsys, "cluster", "check", "absent.yaml")
+
+
+def test_a_file_for_kubernetes_has_no_price(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = home / "kuberay.yaml"
+    path.write_text(changed("kuberay"))
+    assert main(["cluster", "check", str(path)]) == 0
+    assert "price" not in capsys.readouterr().out
