@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup sweep test test-all check format golden smoke-vit-b32 bench constraints clean
+.PHONY: setup sweep test test-faults soak test-all check format golden smoke-vit-b32 bench constraints clean
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -19,6 +19,13 @@ sweep: $(READY)  ## run the main job: jobs/quickstart.yaml on the tiny zoo
 
 test: $(READY)  ## the fast suite
 	$(BIN)/python -m pytest -q -m "not slow and not gpu"
+
+test-faults: $(READY)  ## kill, fill and cut off a sweep for real; a table of how it recovered
+	$(BIN)/python -m pytest -q tests/faults --ignore=tests/faults/test_soak.py
+
+MINUTES ?= 30
+soak: $(READY)  ## a sweep under random kills; MINUTES=30, SOAK_SEED=0
+	SOAK_MINUTES=$(MINUTES) $(BIN)/python -m pytest -q tests/faults/test_soak.py
 
 test-all: $(READY)  ## everything that this machine can run
 	$(BIN)/python -m pytest -q

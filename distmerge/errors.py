@@ -1,6 +1,6 @@
 """Takes what went wrong; gives one error that a user can act on. Everything else imports this."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 class DistmergeError(Exception):
@@ -29,6 +29,18 @@ class WorkerDiedError(DistmergeError, RuntimeError):
 
 class WorkerTimeoutError(DistmergeError, TimeoutError):
     """A worker did not answer in the time that the study allows."""
+
+
+class RunTimeoutError(DistmergeError, TimeoutError):
+    """A run took longer than the study allows."""
+
+
+class PrunedError(DistmergeError, RuntimeError):
+    """The study ends a run early, at the last rung in ``seen``; not an error of the run."""
+
+    def __init__(self, seen: Mapping[int, float]) -> None:
+        super().__init__(f"ended early at step {max(seen)}")
+        self.seen = seen
 
 
 class DivergenceError(DistmergeError, ArithmeticError):

@@ -16,7 +16,9 @@ _EXTRAS = {"s3": "s3", "hf": "hf"}
 _AWS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the machine a role"
 _CREDENTIALS = {"s3": _AWS, "hf": "set HF_TOKEN, or call `hf auth login`"}
 _ENDPOINTS = {"s3": " and, if the store is not AWS's, AWS_ENDPOINT_URL", "hf": " and HF_ENDPOINT"}
-_SECRET = re.compile(r"://[^/:@]*:(?!\d+/)[^@]*@")
+# Digits before a slash are a port, but on S3, where no URL has one: there they begin a password.
+_SECRET = re.compile(r"(?<=s3)://[^/:@]*:[^@]*@|://[^/:@]*:(?!\d+/)[^@]*@")
+_QUERY = re.compile(r"(https?://[^\s'\"?]*)\?[^\s'\"]+")
 # File systems behind fsspec have no error in common; these packages have their own.
 _CLIENTS = frozenset({"aiobotocore", "aiohttp", "botocore", "httpx", "httpx2", "huggingface_hub"})
 _DOWN = (
@@ -51,9 +53,14 @@ def without_secret(location: str) -> str:
     """
     found = _SECRET.search(location)
     if found:
-        shown = f"{location[: found.start()]}://...@{location[found.end() :]}"
+        shown = without_query(f"{location[: found.start()]}://...@{location[found.end() :]}")
         raise ConfigError(f"{shown}: a URL must not hold credentials; {_AWS}")
     return location
+
+
+def without_query(text: str) -> str:
+    """Give a text whose web addresses have no query: one that was signed lets anyone in."""
+    return _QUERY.sub(r"\1?...", text)
 
 
 def open_url(url: str) -> tuple[Any, str]:
@@ -82,7 +89,7 @@ def may_recover(error: Exception) -> bool:
 
 
 def reason(error: Exception, url: str) -> str:
-    """Give why a place behind a URL cannot be used, and what to do about it."""
+    """Give why a place behind a URL cannot be used, and what to do about it; no query is in it."""
     scheme = url.partition("://")[0]
     if isinstance(error, ImportError):
         extra = _EXTRAS.get(scheme)
@@ -95,8 +102,8 @@ def reason(error: Exception, url: str) -> str:
                 "credentials": _CREDENTIALS.get(scheme, "check them"),
                 "endpoint": _ENDPOINTS.get(scheme, ""),
             }
-            return f"{words.format(**advice)} ({error})"
-    return text
+            return without_query(f"{words.format(**advice)} ({error})")
+    return without_query(text)
 
 
 def _text(error: Exception) -> str:

@@ -12,6 +12,8 @@ from distmerge.errors import DistmergeError, problem_list
         (errors.DataError, ValueError),
         (errors.CapacityError, RuntimeError),
         (errors.WorkerTimeoutError, TimeoutError),
+        (errors.RunTimeoutError, TimeoutError),
+        (errors.PrunedError, RuntimeError),
         (errors.DivergenceError, ArithmeticError),
         (errors.ZooError, RuntimeError),
         (errors.ResultsError, RuntimeError),

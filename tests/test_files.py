@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from distmerge.files import locked, whole_file
+from distmerge import files
+from distmerge.files import locked, remove_unfinished, whole_file
 
 _HOLDER = """
 import sys, time
@@ -61,6 +62,30 @@ def test_a_lock_is_waited_for_but_not_for_ever(tmp_path: Path) -> None:
     start = time.monotonic()
     with locked(tmp_path / "lock", wait_s=0.3):
         assert 0.3 <= time.monotonic() - start < 5
+
+
+def test_after_some_seconds_it_is_said_who_is_waited_for(
+    holder: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(files, "_QUIET_S", 0.1)
+    with locked(tmp_path / "lock", wait_s=0.5) as held:
+        assert not held
+    (message,) = caplog.messages
+    assert f"waiting for process {holder} on " in message
+    assert str(tmp_path / "lock") in message
+
+
+def test_what_a_killed_process_left_is_removed_by_who_holds_the_lock(tmp_path: Path) -> None:
+    left, lock = tmp_path / ".made.npy.0123.tmp", tmp_path / ".made.npy.lock"
+    (tmp_path / ".made.npy.abcd" / "made").mkdir(parents=True)
+    (tmp_path / ".other.npy.0123.tmp").touch()
+    left.touch()
+    with locked(lock, wait_s=5.0) as held:
+        remove_unfinished(tmp_path / "made.npy", held=False)
+        assert left.exists()
+        remove_unfinished(tmp_path / "made.npy", held=held)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == [".made.npy.lock", ".other.npy.0123.tmp"]
 
 
 def test_a_lock_goes_with_a_killed_process(holder: int, tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ def test_the_columns_of_the_results_table() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["", "sweep", "leaderboard", "methods", "zoo", "import", "merge", "results"]
+    "command",
+    ["", "sweep", "leaderboard", "report", "methods", "zoo", "import", "merge", "results"],
 )
 def test_the_help_of_a_command(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -1,7 +1,14 @@
 import pytest
 
 from distmerge.errors import ConfigError
-from distmerge.remote import is_client_error, may_recover, open_url, reason, without_secret
+from distmerge.remote import (
+    is_client_error,
+    may_recover,
+    open_url,
+    reason,
+    without_query,
+    without_secret,
+)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +33,7 @@ def test_a_location_without_a_secret_is_given_back(location: str) -> None:
     [
         ("s3://AKIA:hidden@bucket/x", r"s3://\.\.\.@bucket/x: a URL must not"),
         ("s3://AKIA:hid/den@bucket/x", r"s3://\.\.\.@bucket/x: a URL must not"),
+        ("s3://AKIA:123/hidden@bucket/x", r"s3://\.\.\.@bucket/x: a URL must not"),
         ("https://user:hidden@host:80/x", r"https://\.\.\.@host:80/x: a URL must not"),
     ],
 )
@@ -86,3 +94,25 @@ def test_a_url_gives_its_file_system_and_path() -> None:
     system, path = open_url("memory://bucket/a")
     assert system.protocol == "memory"
     assert path == "/bucket/a"
+
+
+SIGNED = "https://bucket.host/models/a.pt?X-Amz-Signature=hidden&x=1"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (SIGNED, "https://bucket.host/models/a.pt?..."),
+        (f"403, url='{SIGNED}', no", "403, url='https://bucket.host/models/a.pt?...', no"),
+        ("https://host/a.pt", "https://host/a.pt"),
+        ("s3://bucket/part-?.parquet", "s3://bucket/part-?.parquet"),
+    ],
+)
+def test_queries_of_web_addresses_are_hidden(text: str, shown: str) -> None:
+    assert without_query(text) == shown
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(SIGNED), ValueError(SIGNED)])
+def test_a_reason_does_not_tell_a_signature(error: Exception) -> None:
+    assert "hidden" not in reason(error, SIGNED)
+    assert "a.pt?..." in reason(error, SIGNED)

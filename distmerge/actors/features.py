@@ -64,7 +64,7 @@ def streamed_features(
             store.save(stream.key, stream.blocks)
             refs[stream.key.digest] = stream.refs
             model, task, role, _ = stream.key
-            report(f"features {len(refs)}/{len(wanted)}: {model} on {role} images of {task}")
+            report(f"features {len(refs)}/{len(wanted)}: {model} on {role} samples of {task}")
             _open_next(active, waiting, stream.member, config, block)
     finally:
         for generator in active:
@@ -81,7 +81,7 @@ class FeatureBank(Mapping[FeatureKey, BlockFacts]):
 
     def __getitem__(self, key: FeatureKey) -> BlockFacts:
         if key not in self._mapped:
-            what = f"features of {key.model} on {key.role} images of {key.task}"
+            what = f"features of {key.model} on {key.role} samples of {key.task}"
             blocks = [answer(ref, self._timeout_s, what) for ref in self._refs[key]]
             self._mapped[key] = BlockFacts(blocks)
         return self._mapped[key]
@@ -121,7 +121,7 @@ def _next_ready(active: dict[Any, _Stream], timeout_s: float) -> Any:
     ready, _ = ray.wait(list(active), num_returns=1, timeout=timeout_s, fetch_local=False)
     if not ready:
         missing = ", ".join(
-            f"{stream.key.model} on {stream.key.role} images of {stream.key.task}"
+            f"{stream.key.model} on {stream.key.role} samples of {stream.key.task}"
             for stream in active.values()
         )
         raise WorkerTimeoutError(

@@ -107,7 +107,7 @@ class Pool:
             num_cpus=self._config.actor_cpus,
             num_gpus=self._config.actor_gpus,
             max_restarts=self._config.max_restarts,
-            max_task_retries=self._config.max_restarts,
+            max_task_retries=-1,  # a node that is lost costs several, until Ray knows of it
             runtime_env=hidden,
             scheduling_strategy=PlacementGroupSchedulingStrategy(self._group, bundle),
         )

@@ -9,18 +9,20 @@ from collections.abc import Sequence
 
 import typer
 
-from distmerge.cli import catalogue, cluster, models, results, studies
+from distmerge.cli import catalogue, cluster, models, report, results, studies
 from distmerge.cli.consoles import ERR, STOPPED, TERMINATED
 from distmerge.errors import DistmergeError
 
 app = typer.Typer(
-    help="Merge fine-tuned CLIP image towers into one multi-task model.",
+    help="Merge fine-tuned towers into one multi-task model.",
+    epilog="Exit codes: 0 done, 1 some failed, 2 wrong input, 130 stopped, 143 stopped by SIGTERM.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
 app.command()(studies.sweep)
 app.command()(studies.leaderboard)
+app.command()(report.report)
 app.command("import")(models.import_)
 app.command()(models.merge)
 app.command()(models.export)

@@ -46,13 +46,17 @@ def zoo_build(name: Annotated[str, typer.Argument(help="Name of the zoo, such as
 
 
 @zoo_app.command("list")
-def zoo_list() -> None:
+def zoo_list(as_json: Json = False) -> None:
     """List the zoos and where the built ones lie."""
     from distmerge.zoo import ZOOS, zoo_files
 
-    for name in ZOOS:
-        files = zoo_files(name)
-        OUT.print(f"{name}: {files.base.parent if files else 'not built'}", highlight=False)
+    found = {name: zoo_files(name) for name in ZOOS}
+    places = {name: str(files.base.parent) if files else None for name, files in found.items()}
+    if as_json:
+        OUT.print_json(json.dumps(places))
+        return
+    for name, place in places.items():
+        OUT.print(f"{name}: {place or 'not built'}", highlight=False)
 
 
 def _settings(hyper: type[Hyper]) -> Table:

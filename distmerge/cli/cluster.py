@@ -1,12 +1,14 @@
 """Commands about clusters: check a launch file."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from distmerge.cli.consoles import OUT
+from distmerge.cli.consoles import OUT, Json
 from distmerge.errors import ConfigError, problem_list
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ def cluster_check(
     study: Annotated[
         Path | None, typer.Option("--study", help="A study file that must fit the cluster.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Find mistakes in a launch file and show what it costs; nothing is started."""
     from distmerge.launch import check
@@ -28,14 +31,33 @@ def cluster_check(
     from distmerge.spec import load_study
 
     report = check(file, load_study(study, [], HYPERS) if study else None)
+    if as_json:
+        OUT.print_json(_report_json(report))
+    else:
+        _print_report(report)
+    if report.problems:
+        raise ConfigError(problem_list(f"{file}: to be mended before it is used", report.problems))
+    if not as_json:
+        OUT.print(f"{file}: nothing wrong found", highlight=False, soft_wrap=True)
+
+
+def _report_json(report: "Report") -> str:
+    content = {
+        "nodes": [asdict(kind) for kind in report.layout.kinds] if report.layout else None,
+        "max_workers": report.layout and report.layout.max_workers,
+        "price": report.price and report.price._asdict(),
+        "notes": list(report.notes),
+        "problems": list(report.problems),
+    }
+    return json.dumps(content)
+
+
+def _print_report(report: "Report") -> None:
     _print_nodes(report)
     if report.price:
         _print_price(report.price)
     for note in report.notes:
         OUT.print(note, highlight=False, soft_wrap=True)
-    if report.problems:
-        raise ConfigError(problem_list(f"{file}: to be mended before it is used", report.problems))
-    OUT.print(f"{file}: nothing wrong found", highlight=False, soft_wrap=True)
 
 
 def _print_nodes(report: "Report") -> None:

@@ -3,12 +3,15 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from distmerge.cli.consoles import ERR, OUT, TERMINATED, Json
 from distmerge.errors import ConfigError, ResultsError
+
+if TYPE_CHECKING:
+    from distmerge.sweep import SweepResult
 
 QUICKSTART = Path(__file__).parents[2] / "jobs" / "quickstart.yaml"
 
@@ -28,11 +31,14 @@ def sweep(
             help="Run as study NAME; take over the study's finished runs that are the same.",
         ),
     ] = None,
+    as_json: Json = False,
 ) -> int:
     """Run a study: adapt, select, report; rows to Parquet, the best model to safetensors."""
     from distmerge.methods import HYPERS
     from distmerge.spec import load_study
 
+    if plan and as_json:
+        raise ConfigError("--plan is text for people; leave out --json")
     path, overrides = _study_arguments(arguments or [])
     study = load_study(path, overrides, HYPERS)
     parent = None
@@ -42,7 +48,7 @@ def sweep(
     if plan:
         from distmerge.sweep import plan_lines
 
-        for line in plan_lines(study):
+        for line in plan_lines(study, parent):
             heading = bool(line) and not line.startswith(" ")
             style = "bold" if heading else None
             OUT.print(line, style=style, highlight=False, soft_wrap=True)
@@ -50,14 +56,13 @@ def sweep(
     from distmerge.sweep import Terminated, run_sweep
 
     try:
-        result = run_sweep(study, OUT, parent)
+        result = run_sweep(study, ERR if as_json else OUT, parent)
     except Terminated:
         return TERMINATED
-    _print_board(result.leaderboard, study.study)
-    OUT.print(f"results  {result.place}", highlight=False, soft_wrap=True)
-    if result.best is not None:
-        OUT.print(f"best     {result.best.method}, run {result.best.run_id}", highlight=False)
-        OUT.print(f"         {result.best.tower}", highlight=False, soft_wrap=True)
+    if as_json:
+        OUT.print_json(_result_json(result, study.study))
+    else:
+        _print_result(result, study.study)
     if result.failed:
         ERR.print(f"{result.failed} runs failed; their rows have status=error and the message")
     return 1 if result.failed else 0
@@ -98,6 +103,27 @@ def _study_arguments(arguments: Sequence[str]) -> tuple[Path, list[str]]:
         raise ConfigError(f"expected one study file, got {len(paths)}: {', '.join(paths)}")
     overrides = [argument for argument in arguments if "=" in argument]
     return (Path(paths[0]) if paths else QUICKSTART), overrides
+
+
+def _print_result(result: "SweepResult", study: str) -> None:
+    _print_board(result.leaderboard, study)
+    OUT.print(f"results  {result.place}", highlight=False, soft_wrap=True)
+    if result.best is not None:
+        OUT.print(f"best     {result.best.method}, run {result.best.run_id}", highlight=False)
+        OUT.print(f"         {result.best.tower}", highlight=False, soft_wrap=True)
+
+
+def _result_json(result: "SweepResult", study: str) -> str:
+    from distmerge.report import leaderboard_json
+
+    content = {
+        "study": study,
+        "leaderboard": json.loads(leaderboard_json(result.leaderboard)),
+        "results": result.place,
+        "best": result.best and result.best._asdict(),
+        "failed": result.failed,
+    }
+    return json.dumps(content)
 
 
 def _print_board(table: object, study: str) -> None:

@@ -1,6 +1,7 @@
 """Takes a run's stages and the port to the individual models; gives the optimised merged model."""
 
 from distmerge.coordinator.checkpoint import Checkpoint
+from distmerge.coordinator.features import REVISION as FEATURES_REVISION
 from distmerge.coordinator.features import (
     BlockFacts,
     FeatureBlock,
@@ -48,10 +49,12 @@ from distmerge.coordinator.world import (
     placed,
     source_digests,
     tower_digest,
+    with_digests,
     with_head_files,
 )
 
 __all__ = [
+    "FEATURES_REVISION",
     "IMAGES_DRAWN",
     "BlockFacts",
     "Checkpoint",
@@ -93,5 +96,6 @@ __all__ = [
     "source_digests",
     "tower_digest",
     "vector_bytes",
+    "with_digests",
     "with_head_files",
 ]

@@ -89,8 +89,8 @@ class Checkpoint:
 
     def solve(self, part: Part) -> None:
         """Take a solved problem."""
+        self._current = lambda: None  # first: an interrupt must not find the problem in both
         self._solved.append(part)
-        self._current = lambda: None
         self.stepped()
 
     def stepped(self) -> None:

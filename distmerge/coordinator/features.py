@@ -1,11 +1,14 @@
 """Facts about fixed models: streamed in blocks, addressed by content, kept on disk."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import safetensors.numpy
@@ -19,6 +22,10 @@ from distmerge.methods.contract import PRETRAINED, Facts
 from distmerge.results import Folder, patiently
 from distmerge.spec import digest
 from distmerge.tasks import Role
+
+REVISION = 1
+"""Raise it whenever a feature comes out differently for the same weights and samples: what is in
+caches is then computed anew."""
 
 
 class FeatureBlock(NamedTuple):
@@ -71,6 +78,34 @@ class BlockFacts:
         return torch.from_numpy(np.concatenate([block.layers for block in self.blocks]))
 
 
+@dataclass(frozen=True)
+class StoredFacts:
+    """Facts on disk; a field is read when it is first asked for."""
+
+    store: "FeatureStore"
+    key: FeatureKey
+
+    @cached_property
+    def features(self) -> Float[Tensor, "sample feature"]:
+        """Final features, not normalised."""
+        return self.store.field(self.key, "features")
+
+    @cached_property
+    def logits(self) -> Float[Tensor, "sample class"]:
+        """Logits of the task's head."""
+        return self.store.field(self.key, "logits")
+
+    @cached_property
+    def confidence(self) -> Float[Tensor, " sample"]:
+        """Largest softmax probability."""
+        return self.store.field(self.key, "confidence")
+
+    @property
+    def layers(self) -> Float[Tensor, "sample layer width"]:
+        """Class token after every block; large, so it is read anew each time."""
+        return self.store.field(self.key, "layers")
+
+
 def feature_keys(
     tower: str,
     models: Mapping[str, str],
@@ -92,6 +127,7 @@ def feature_keys(
         for model in dict.fromkeys((task, PRETRAINED, *(others or {}).get((task, role), ()))):
             key = FeatureKey(model, task, role, "")
             fields = ["without layers"] if key.crossed else []
+            fields += [f"revision {REVISION}"] if REVISION > 1 else []  # 1 came before the field
             address = [tower, models[model], heads[task], content, "float32", *fields]
             keys.append(key._replace(digest=digest(address)))
     return tuple(keys)
@@ -124,23 +160,53 @@ class FeatureStore:
     @cached_property
     def _there(self) -> set[str]:
         """Names in the shared place; it is listed once."""
-        listed = self.shared.files(self.shared.root) if self.shared else []
+        if self.shared is None:
+            return set()
+        listed = patiently(partial(self.shared.files, self.shared.root))
         return {path.rpartition("/")[2] for path in listed}
 
     def save(self, key: FeatureKey, blocks: Sequence[FeatureBlock]) -> None:
-        """Write the blocks of ``key`` as one.
+        """Do as ``write`` with blocks that are all there."""
+        self.write(key, blocks, sum(len(block.features) for block in blocks))
+
+    def write(self, key: FeatureKey, blocks: Iterable[FeatureBlock], samples: int) -> None:
+        """Write the blocks of ``key`` as one, each as it comes.
+
+        Args:
+            key: whose facts they are.
+            blocks: one after the other.
+            samples: in all of them.
 
         Raises:
             DataError: the folder cannot be written.
             ResultsError: the shared place cannot be written.
         """
-        joined = {
-            field: np.concatenate([getattr(block, field) for block in blocks])
-            for field in FeatureBlock._fields
-        }
         with self._written(self.path(key)) as unfinished:
-            safetensors.numpy.save_file(joined, unfinished)
+            _write(unfinished, iter(blocks), samples)
         self._share(self.path(key))
+
+    def facts(self, key: FeatureKey) -> StoredFacts:
+        """Give all facts of ``key``, of which only the header is read now.
+
+        Raises:
+            DataError: the file is damaged.
+            ResultsError: the shared place cannot be read or written.
+        """
+        self._bring(self.path(key))
+        with self._read(key) as file:
+            for name in FeatureBlock._fields:
+                file.get_slice(name)
+        return StoredFacts(self, key)
+
+    def field(self, key: FeatureKey, name: str) -> Tensor:
+        """Give one field of facts that lie in the folder.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        with self._read(key) as file:
+            tensor: Tensor = file.get_tensor(name)
+        return tensor
 
     def load(self, key: FeatureKey) -> FeatureBlock:
         """Give all facts of ``key`` as one block.
@@ -149,17 +215,30 @@ class FeatureStore:
             DataError: the file is damaged.
             ResultsError: the shared place cannot be read or written.
         """
-        if self.path(key).exists():
-            self._share(self.path(key))
-        else:
-            self._fetch(self.path(key))
-        try:
+        self._bring(self.path(key))
+        with self._undamaged(key):
             return FeatureBlock(**safetensors.numpy.load_file(self.path(key)))
-        except (safetensors.SafetensorError, TypeError) as error:
+
+    @contextmanager
+    def _read(self, key: FeatureKey) -> Iterator[Any]:
+        with self._undamaged(key), safetensors.safe_open(self.path(key), framework="pt") as file:
+            yield file
+
+    @contextmanager
+    def _undamaged(self, key: FeatureKey) -> Iterator[None]:
+        try:
+            yield
+        except (safetensors.SafetensorError, OSError, TypeError) as error:
             too = f", and its copy in {self.shared.root}," if self.shared else ""
             raise DataError(
                 f"{self.path(key)}: damaged ({error}); delete it{too} and run again"
             ) from error
+
+    def _bring(self, path: Path) -> None:
+        if path.exists():
+            self._share(path)
+        else:
+            self._fetch(path)
 
     def _share(self, path: Path) -> None:
         if self.shared is None or path.name in self._there:
@@ -171,7 +250,7 @@ class FeatureStore:
     def _fetch(self, path: Path) -> None:
         if self.shared is None:
             return
-        content = self.shared.read(f"{self.shared.root}/{path.name}")
+        content = patiently(partial(self.shared.read, f"{self.shared.root}/{path.name}"))
         with self._written(path) as unfinished:
             unfinished.write_bytes(content)
 
@@ -185,3 +264,25 @@ class FeatureStore:
                 f"{self.root}: cannot write the cache ({error}); set DISTMERGE_CACHE to a folder "
                 "that can be written"
             ) from error
+
+
+def _write(path: Path, blocks: Iterator[FeatureBlock], samples: int) -> None:
+    """Write a safetensors file; the first block tells how large a sample's facts are."""
+    first = next(blocks)
+    header, end = {}, 0
+    for name, part in first._asdict().items():
+        shape = (samples, *part.shape[1:])
+        start, end = end, end + 4 * math.prod(shape)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": (start, end)}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        done = 0
+        for block in chain([first], blocks):
+            for name, part in block._asdict().items():
+                row = 4 * math.prod(part.shape[1:])
+                file.seek(8 + len(text) + header[name]["data_offsets"][0] + done * row)
+                file.write(part.tobytes())
+            done += len(block.features)
+    assert done == samples, f"{done} samples of {samples}"

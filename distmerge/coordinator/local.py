@@ -6,7 +6,7 @@ from itertools import count
 
 import torch
 
-from distmerge.coordinator.features import BlockFacts, FeatureKey, FeatureStore, facts_of
+from distmerge.coordinator.features import FeatureKey, FeatureStore, facts_of
 from distmerge.coordinator.worker import drawn_teachers, fact_blocks, pinned, point_gradient
 from distmerge.coordinator.world import Material, Source
 from distmerge.methods.contract import Draw, Facts, Gradient, Point
@@ -43,7 +43,7 @@ def local_features(
 ) -> dict[FeatureKey, Facts]:
     """Give the facts of all ``keys``; what the store lacks is computed here and kept there.
 
-    One model is in memory at a time.
+    One model is in memory at a time, and of the facts those that are asked for, except layers.
     """
     missing = {key.digest: key for key in keys if key not in store}.values()
     number = count(1)
@@ -51,9 +51,10 @@ def local_features(
         weights = pinned(source, model, torch.device("cpu"))
         for key in (key for key in missing if key.model == model):
             report(
-                f"features {next(number)}/{len(missing)}: {model} on {key.role} images of "
+                f"features {next(number)}/{len(missing)}: {model} on {key.role} samples of "
                 f"{key.task}"
             )
-            store.save(key, list(fact_blocks(material, weights, key, block)))
+            samples = len(material.task(key.task).samples(key.role))
+            store.write(key, fact_blocks(material, weights, key, block), samples)
         del weights  # before the next model is read
-    return {key: BlockFacts((store.load(key),)) for key in keys}
+    return {key: store.facts(key) for key in keys}

@@ -38,7 +38,8 @@ def optimise(
     taken after the last step as well, and the parameters with the highest one are put back; of
     equal scores the later wins.
 
-    What ``checkpoint`` knows of the problem is not done again, and changes no number.
+    What ``checkpoint`` knows of the problem is not done again, and changes no number; the step that
+    it goes on from is observed again, with no number for its loss.
 
     Raises:
         CheckpointError: the state in ``checkpoint`` is not one of this problem.
@@ -53,11 +54,12 @@ def optimise(
         return stored.solved
     work = _Optimisation(problem, stored.state if stored else None)
     checkpoint.follow(work.part)
+    if work.step:  # it was saved before it was observed
+        observe(work.progress(math.nan))
     while not work.ended():
-        loss = work.advance()
-        score = work.checked()
+        progress = work.progress(work.advance())
         checkpoint.stepped()
-        observe(Progress(problem.name, work.step, problem.steps, loss, score, problem.score))
+        observe(progress)
     solved = work.finish()
     left = _named("parameter", _clones(problem.parameters))  # a later problem may go on with them
     checkpoint.solve(Part(problem.name, left, solved))
@@ -72,7 +74,10 @@ class _Optimisation:
         self._adam = torch.optim.Adam(_groups(problem))
         self._checks, self.step = _Checks(problem), 0
         if state:
-            self._restore(state)
+            try:
+                self._restore(state)
+            except KeyError as error:
+                raise CheckpointError(misfit(f"it has no {error}")) from error
         self._memory, self._whole = _clones(problem.memory), True
 
     def ended(self) -> bool:
@@ -80,11 +85,12 @@ class _Optimisation:
         last = self.step >= self._problem.steps
         return self._checks.stop(self.step, last=last) or last
 
-    def checked(self) -> float | None:
-        """Give what the check after the last step gives, None if none is due."""
+    def progress(self, loss: float) -> Progress:
+        """Give where it stands after a step that began with ``loss``, checked if that is due."""
         self.ended()
-        seen = self._checks.seen
-        return seen.score if seen.step == self.step else None
+        problem, seen = self._problem, self._checks.seen
+        score = seen.score if seen.step == self.step else None
+        return Progress(problem.name, self.step, problem.steps, loss, score, problem.score)
 
     def advance(self) -> float:
         """Do a step; give the loss that it began with."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import safetensors.torch
 
 from distmerge.methods.contract import Model
-from distmerge.models import Head
+from distmerge.models import Head, clamped
 from distmerge.taskvectors import Selection, TaskVectors, merge, selected
 
 _COEFFICIENTS = "coefficients"  # a routed model has none
@@ -30,9 +30,7 @@ def is_routed(recipe: bytes) -> bool:
 
 def head_bytes(head: Head, metadata: Mapping[str, str]) -> bytes:
     """Give a head as ``load_head`` reads it."""
-    tensors = {"weight": head.weight, "bias": head.bias, "center": head.center}
-    content: bytes = safetensors.torch.save(tensors, dict(metadata))
-    return content
+    return _sorted_text(safetensors.torch.save(head.tensors, {**metadata, **head.metadata}))
 
 
 def merged_bytes(recipe: bytes, vectors: TaskVectors, metadata: Mapping[str, str]) -> bytes:
@@ -47,7 +45,7 @@ def merged_bytes(recipe: bytes, vectors: TaskVectors, metadata: Mapping[str, str
         thinned = vectors if selection is None else selected(vectors, selection)
         weights = merge(thinned, coefficients)
     state = vectors.layout.unflatten(weights)
-    whole = {name: tensor.contiguous() for name, tensor in state.items()}
+    whole = {name: clamped(name, tensor).contiguous() for name, tensor in state.items()}
     content: bytes = safetensors.torch.save(whole, dict(metadata))
     return content
 
@@ -119,7 +117,7 @@ def _sorted_text(content: bytes) -> bytes:
     """Give the file with its text sorted by name; safetensors writes it in a random order."""
     end = 8 + _header_size(content)
     header = json.loads(content[8:end])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # safetensors aligns the tensors so
     return len(text).to_bytes(8, "little") + text + content[end:]

@@ -32,6 +32,7 @@ def blank_record(study: Study, material: Material, digests: Digests) -> RunRecor
         base_digest=digests.base,
         checkpoint_digests=json.dumps(list(digests.checkpoints.values())),
         data_digest=digests.images,
+        bank=digests.bank,
         adapt_images=sum(len(task.adapt) for task in material.tasks),
         wall_s=0.0,
         gpu_s=0.0,

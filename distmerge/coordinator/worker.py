@@ -16,6 +16,7 @@ from distmerge.coordinator.world import (
     checked_device,
     load_material,
     placed,
+    refuse_other_files,
 )
 from distmerge.errors import DivergenceError
 from distmerge.methods.contract import (
@@ -155,9 +156,10 @@ def pinned(source: Source, model: str, device: torch.device) -> dict[str, Tensor
     """Give a model's weights on ``device``.
 
     Raises:
-        CheckpointError: its file is missing or is not safetensors.
+        CheckpointError: its file is missing, is not safetensors, or is not the driver's.
     """
     state = load_state(source.checkpoints[model])
+    refuse_other_files(source, source.checkpoints[model])  # afterwards: it may change meanwhile
     return {name: tensor.float().to(device) for name, tensor in state.items()}
 
 

@@ -32,6 +32,8 @@ from distmerge.spec import (
 from distmerge.tasks import Decoding, Found, Level, Role, Task, load_tasks, with_levels
 from distmerge.taskvectors import TaskVectors, task_vectors
 
+_SAME_FILES = "put the same files there, or all of them where every node reads them"
+
 
 @dataclass(frozen=True)
 class Source:
@@ -51,6 +53,8 @@ class Source:
     """Zero-shot heads by task; they travel, since their files lie in the driver's cache."""
     bank: BankType = "float32"
     """How task vectors are held."""
+    digests: Mapping[Path, str] = field(default_factory=dict)
+    """By file, what the driver read; other processes must read the same."""
 
     @property
     def seen(self) -> tuple[TaskFiles, ...]:
@@ -109,9 +113,11 @@ def load_material(source: Source) -> Material:
     """Give tower, tasks and heads.
 
     Raises:
-        CheckpointError: the tower's description is wrong, or lists every head that does not fit.
+        CheckpointError: the tower's description is wrong, or lists every head that does not fit, or
+            those files that are not the driver's.
         DataError: lists what is wrong with the tasks' data.
     """
+    refuse_other_files(source, source.files.tower, *_head_files(source))
     config = load_tower_config(source.files.tower)
     tasks = load_tasks(
         source.files.tasks,
@@ -131,9 +137,8 @@ def load_material(source: Source) -> Material:
             problems.append(f"task {task.name}: {error}")
     if problems:
         raise CheckpointError(problem_list("heads", problems))
-    seed, cache = source.corruption_seed, source.cache
     seen = tuple(
-        with_levels(task, source.levels, seed=seed, cache=cache)
+        with_levels(task, source.levels, seed=source.corruption_seed, cache=source.cache)
         for task in tasks
         if task.name not in source.unseen
     )
@@ -144,8 +149,39 @@ def load_material(source: Source) -> Material:
 
 def found_source(source: Source, material: Material) -> Source:
     """Give the source for other processes: they need not check again what was checked here."""
-    tasks = (*material.tasks, *material.unseen)
-    return replace(source, found={task.name: task.found for task in tasks})
+    return replace(source, found={t.name: t.found for t in (*material.tasks, *material.unseen)})
+
+
+def with_digests(source: Source) -> Source:
+    """Give the source with what its files hold now; from here on they must not change.
+
+    Raises:
+        CheckpointError: a file is missing.
+    """
+    files = (source.files.tower, *source.checkpoints.values(), *_head_files(source))
+    return replace(source, digests={path: file_digest(path) for path in files})
+
+
+def _head_files(source: Source) -> list[Path]:
+    """Give the heads that are read from files, by every process."""
+    heads = (task.head for task in source.files.tasks if task.name not in source.heads)
+    return [head for head in heads if isinstance(head, Path)]
+
+
+def refuse_other_files(source: Source, *paths: Path) -> None:
+    """Check that files hold what the driver read, as far as it has read them.
+
+    Raises:
+        CheckpointError: one is missing, or lists those that hold something else.
+    """
+    problems = [
+        f"{path}: digest {found}, expected {source.digests[path]}"
+        for path in paths
+        if path in source.digests and (found := file_digest(path)) != source.digests[path]
+    ]
+    if problems:
+        title = "files are not those that the driver read when the sweep began"
+        raise CheckpointError(problem_list(f"{title}; {_SAME_FILES}", problems))
 
 
 def _refuse_other_data(source: Source, tasks: tuple[Task, ...]) -> None:
@@ -157,10 +193,7 @@ def _refuse_other_data(source: Source, tasks: tuple[Task, ...]) -> None:
         for problem in known[task.name].problems(task.found.digests)
     ]
     if problems:
-        title = (
-            "this node's data are not the driver's; put the same files there, or all of them "
-            "where every node reads them"
-        )
+        title = f"this node's data are not the driver's; {_SAME_FILES}"
         raise DataError(problem_list(title, problems))
 
 
@@ -185,8 +218,7 @@ def with_head_files(source: Source, tasks: tuple[Task, ...]) -> Source:
     width = load_tower_config(source.files.tower).output_dim
     made = zero_shot_files(wanted, feature_dim=width, cache=source.cache.with_name("heads"))
     filed = tuple(
-        task.model_copy(update={"head": made.get(task.name, task.head)})
-        for task in source.files.tasks
+        t.model_copy(update={"head": made.get(t.name, t.head)}) for t in source.files.tasks
     )
     heads = {
         name: load_head(path, num_classes=len(classes[name]), feature_dim=width)
@@ -200,8 +232,7 @@ def load_vectors(source: Source, tower: Tower) -> TaskVectors:
     """Give the bank of task vectors.
 
     Raises:
-        CheckpointError: lists every file that cannot be read, or every tensor of every model that
-            does not fit.
+        CheckpointError: lists every file that cannot be read, or tensors that do not fit.
     """
     tuned = checkpoint_files(source.checkpoints)
     base = tuned.pop(PRETRAINED)
@@ -219,8 +250,7 @@ def checked_device(name: str) -> torch.device:
     """Give a device that is really there.
 
     Raises:
-        CapacityError: CUDA is asked for and not visible; running on the CPU instead would be a
-            silent hundredfold slow-down.
+        CapacityError: CUDA is asked for and not visible; the CPU would be a hundred times slower.
     """
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise CapacityError(
@@ -244,9 +274,10 @@ def source_digests(source: Source, material: Material, crossed: tuple[Role, ...]
         crossed: the roles on which every merged task's model looks at every such task's images.
 
     Raises:
-        CheckpointError: a file is missing.
+        CheckpointError: a file is missing, or has changed since ``with_digests``.
         ConfigError: a zero-shot head is no file yet.
     """
+    refuse_other_files(source, *source.digests)
     tower = tower_digest(material.config)
     base = file_digest(source.files.base)
     checkpoints = {task.name: file_digest(task.checkpoint) for task in source.files.tasks}
@@ -259,12 +290,11 @@ def source_digests(source: Source, material: Material, crossed: tuple[Role, ...]
     images |= {(task.name, "report"): task.report.samples.digest for task in material.unseen}
     seen = [task.name for task in material.tasks]
     others = {(task, role): seen for task in seen for role in crossed}
-    keys = feature_keys(tower, {**checkpoints, PRETRAINED: base}, heads, images, others)
+    keys = feature_keys(tower, checkpoints | {PRETRAINED: base}, heads, images, others)
     named = {f"{task} {role}": value for (task, role), value in images.items()}
     labels = {
         f"{task.name} {role}": split.digest
         for task in (*material.tasks, *material.unseen)
         for role, split in (("select", task.select), ("report", task.report))
     }
-    content = digest([named, labels])
-    return Digests(tower, base, checkpoints, heads, content, keys, source.bank)
+    return Digests(tower, base, checkpoints, heads, digest([named, labels]), keys, source.bank)

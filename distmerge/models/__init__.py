@@ -19,7 +19,8 @@ from distmerge.models.routed import RoutedWeights, mean_tokens, routed_features
 from distmerge.models.seeding import address_seed, initialised
 from distmerge.models.shapes import num_tokens, tower_shapes
 from distmerge.models.state import StateDict, file_digest, load_metadata, load_state, save_state
-from distmerge.models.tower import Encoding, Tower
+from distmerge.models.tower import Encoding, Tower, clamped
+from distmerge.models.zero_shot import REVISION as HEADS_REVISION
 from distmerge.models.zero_shot import (
     Wanted,
     zero_shot_files,
@@ -28,6 +29,7 @@ from distmerge.models.zero_shot import (
 )
 
 __all__ = [
+    "HEADS_REVISION",
     "CheckpointFile",
     "Encoding",
     "Head",
@@ -39,6 +41,7 @@ __all__ = [
     "Wanted",
     "address_seed",
     "checkpoint_files",
+    "clamped",
     "file_digest",
     "head_shapes",
     "header_problems",

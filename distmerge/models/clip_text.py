@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -73,34 +74,57 @@ class ClipText:
         return embeddings
 
 
-def check_text_file(path: Path) -> None:
-    """Check what a file's header tells.
+def text_problems(path: Path, model: str, feature_dim: int) -> Iterator[str]:
+    """Yield what does not fit by header and configuration alone; open_clip is not imported.
 
-    Raises:
-        CheckpointError: it cannot be read, or holds no text tower.
+    Args:
+        path: safetensors with a text tower.
+        model: as of ``ClipText``.
+        feature_dim: width of the features that its embeddings are compared with.
     """
-    _prefix(CheckpointFile(path))
+    config: dict[str, Any] = {}
+    try:
+        config = text_config(model)
+    except CheckpointError as error:
+        yield str(error)
+    width = config.get("embed_dim", feature_dim)
+    if width != feature_dim:
+        yield (
+            f"model {model}: embeds texts in {width} dimensions, the tower images in {feature_dim}"
+        )
+    try:
+        file = CheckpointFile(path)
+        misfits = list(_misfits(file, _prefix(file), config.get("text_cfg", {})))
+    except CheckpointError as error:
+        yield str(error)
+    else:
+        yield from (f"{path}: {misfit}" for misfit in misfits)
 
 
 def model_config(model: str) -> dict[str, Any]:
     """Give the configuration of an open_clip model whose text tower needs nothing else.
 
     Raises:
+        CheckpointError: there is none, or its tokenizer or tower would be downloaded, or it has
+            keys that open_clip does not know.
+    """
+    from open_clip import CLIPTextCfg
+
+    config = text_config(model)
+    unknown = config["text_cfg"].keys() - {field.name for field in fields(CLIPTextCfg)}
+    if unknown:
+        raise CheckpointError(f"model {model}: text_cfg: unknown keys {', '.join(sorted(unknown))}")
+    return config
+
+
+def text_config(model: str) -> dict[str, Any]:
+    """Give the same from the file of the configuration, whose keys may be unknown.
+
+    Raises:
         CheckpointError: there is none, or its tokenizer or tower would be downloaded.
     """
-    import open_clip
-
-    if model.endswith(".json"):
-        config = _config_file(Path(model))
-    elif model in open_clip.list_models():
-        config = open_clip.get_model_config(model)
-    else:
-        raise CheckpointError(
-            f"model {model}: open_clip has none of this name; open_clip.list_models() lists them, "
-            "or give a JSON file like its model configurations"
-        )
-    text = config["text_cfg"]
-    if any(text.get(key) for key in ("hf_model_name", "hf_tokenizer_name")):
+    config = _config_file(Path(model) if model.endswith(".json") else _named_file(model))
+    if any(config["text_cfg"].get(key) for key in ("hf_model_name", "hf_tokenizer_name")):
         raise CheckpointError(
             f"model {model}: its tokenizer comes from Hugging Face, and nothing is downloaded; "
             "give the head as a file"
@@ -108,22 +132,47 @@ def model_config(model: str) -> dict[str, Any]:
     return config
 
 
-def _config_file(path: Path) -> dict[str, Any]:
-    from open_clip import CLIPTextCfg
+def _named_file(model: str) -> Path:
+    """Give the file of a configuration that open_clip has under a name.
 
+    Raises:
+        CheckpointError: it has none.
+    """
+    package = find_spec("open_clip")  # importing it takes seconds
+    assert package is not None
+    assert package.origin is not None
+    for path in (Path(package.origin).parent / "model_configs").glob("*.json"):
+        if path.stem == model:
+            return path
+    raise CheckpointError(
+        f"model {model}: open_clip has none of this name; open_clip.list_models() lists them, "
+        "or give a JSON file like its model configurations"
+    )
+
+
+def _config_file(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         config: dict[str, Any] = content.get("model_cfg", content)
-        unknown = config["text_cfg"].keys() - {field.name for field in fields(CLIPTextCfg)}
-        width = int(config["embed_dim"])
+        text, width = dict(config["text_cfg"]), int(config["embed_dim"])
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise CheckpointError(
             f"model {path}: expected JSON with embed_dim and text_cfg, as open_clip's model "
             f"configurations ({error!r})"
         ) from error
-    if unknown:
-        raise CheckpointError(f"model {path}: text_cfg: unknown keys {', '.join(sorted(unknown))}")
-    return {**config, "embed_dim": width}
+    return {**config, "text_cfg": text, "embed_dim": width}
+
+
+def _misfits(file: CheckpointFile, prefix: str, text: dict[str, Any]) -> Iterator[str]:
+    """Yield where a text tower is not of a configuration, by a few of its tensors."""
+    blocks, embedding = f"{prefix}transformer.resblocks.", file.tensors[prefix + _MARK].shape
+    numbers = {n.removeprefix(blocks).split(".")[0] for n in file if n.startswith(blocks)}
+    found = {"vocab_size": embedding[0], "width": embedding[-1], "layers": len(numbers)}
+    for key, value in found.items():
+        if not value or text.get(key, value) != value:
+            yield f"text_cfg.{key}: the file has {value}, expected {text.get(key, 'more')}"
+    if _SCALE not in file:
+        yield f"{_SCALE}: missing"
 
 
 def _tower(config: dict[str, Any], model: str) -> Any:

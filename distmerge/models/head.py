@@ -41,6 +41,11 @@ class Head:
         """What is saved of it, by name."""
         return {"weight": self.weight, "bias": self.bias, "center": self.center}
 
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What is saved of it as text; nothing of a head that normalises."""
+        return {} if self.normalised else {_NORMALISED: "false"}
+
     def to(self, device: object) -> "Head":
         """Give the head on another device."""
         moved = {name: t.to(device) for name, t in self.tensors.items()}  # type: ignore[call-overload]  # torch.device or name
@@ -53,7 +58,8 @@ def load_head(path: Path, *, num_classes: int, feature_dim: int) -> Head:
     Metadata ``normalised: false`` says that it is linear.
 
     Raises:
-        CheckpointError: a tensor is missing, or its shape does not fit the classes or the tower.
+        CheckpointError: a tensor is missing, or its shape does not fit the classes or the tower, or
+            the metadata are neither true nor false.
     """
     state = load_state(path)
     expected = head_shapes(num_classes, feature_dim)
@@ -67,8 +73,13 @@ def load_head(path: Path, *, num_classes: int, feature_dim: int) -> Head:
     if problems:
         title = f"{path}: head for {num_classes} classes of {feature_dim}-d features"
         raise CheckpointError(problem_list(title, problems))
-    normalised = load_metadata(path).get(_NORMALISED, "true") == "true"
-    return Head(**{name: state[name].float() for name in expected}, normalised=normalised)
+    said = load_metadata(path).get(_NORMALISED, "true")
+    if said not in {"true", "false"}:
+        raise CheckpointError(
+            f"{path}: metadata {_NORMALISED}: got {said!r}, expected true or false"
+        )
+    tensors = {name: state[name].float() for name in expected}
+    return Head(**tensors, normalised=said == "true")
 
 
 def head_shapes(num_classes: int, feature_dim: int) -> dict[str, tuple[int, ...]]:
@@ -82,4 +93,4 @@ def head_shapes(num_classes: int, feature_dim: int) -> dict[str, tuple[int, ...]
 
 def save_head(path: Path, head: Head) -> None:
     """Write a head that ``load_head`` reads."""
-    save_state(path, head.tensors, {} if head.normalised else {_NORMALISED: "false"})
+    save_state(path, head.tensors, head.metadata)

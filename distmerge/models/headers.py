@@ -11,7 +11,7 @@ from torch import Tensor
 
 from distmerge.errors import CheckpointError, problem_list
 from distmerge.models.state import readable
-from distmerge.spec import AnyTower, Preprocess, TextTower
+from distmerge.spec import AnyTower, TextTower
 
 _NUMBERS = ("F64", "F32", "F16", "BF16")
 
@@ -101,19 +101,18 @@ def header_problems(
 def metadata_problems(file: CheckpointFile, config: AnyTower) -> Iterator[str]:
     """Yield where a file's own ``activation`` or ``preprocess`` is not the tower's.
 
-    Files need not say either; ``preprocess`` is JSON with the fields of ``Preprocess``.
+    Files need not say either; ``preprocess`` is JSON with the fields of the tower's.
     """
-    if isinstance(config, TextTower):
-        return
-    activation = "quick_gelu" if config.quick_gelu else "gelu"
-    said = file.metadata.get("activation", activation)
-    if _plain(said) != _plain(activation):
-        yield f"activation: made with {said}, the tower has {activation} (quick_gelu)"
+    if not isinstance(config, TextTower):
+        activation = "quick_gelu" if config.quick_gelu else "gelu"
+        said = file.metadata.get("activation", activation)
+        if _plain(said) != _plain(activation):
+            yield f"activation: made with {said}, the tower has {activation} (quick_gelu)"
     preprocess = file.metadata.get("preprocess")
     if preprocess is None:
         return
     try:
-        own = Preprocess.model_validate_json(preprocess)
+        own = type(config.preprocess).model_validate_json(preprocess)
     except ValueError as error:
         yield f"preprocess: not readable in the metadata ({error})"
         return

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 import safetensors
@@ -10,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from distmerge.errors import CheckpointError
-from distmerge.files import whole_file
+from distmerge.files import file_stamp, whole_file
 
 StateDict = dict[str, Tensor]
 
@@ -72,10 +73,17 @@ def sha256(path: Path) -> str:
 def file_digest(path: Path) -> str:
     """Give 16 hexadecimal digits of the SHA-256 of a file's content.
 
+    A process reads a file that does not change only once.
+
     Raises:
         CheckpointError: the file is missing.
     """
     try:
-        return sha256(path)[:16]
+        return _digest(path, *file_stamp(path))
     except OSError as error:
         raise CheckpointError(f"{path}: cannot read the file ({error.strerror})") from error
+
+
+@lru_cache(maxsize=1024)
+def _digest(path: Path, *_stamp: object) -> str:
+    return sha256(path)[:16]

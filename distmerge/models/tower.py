@@ -62,11 +62,10 @@ class Tower:
             raise ValueError(f"weights of another tower: {different}")
         named = {f"{self._forward.PREFIX}{name}": tensor for name, tensor in weights.items()}
         for name in self._buffers & named.keys():  # running statistics of batch norms
-            named[name] = _statistic(name, named[name])
+            named[name] = clamped(name, named[name].detach())  # torch takes no gradient of them
         return functional_call(self._forward, named, (inputs,), {"layers": layers})
 
 
-def _statistic(name: str, tensor: Tensor) -> Tensor:
-    """Give a running statistic as torch takes it: no gradient, and no variance below zero."""
-    detached = tensor.detach()
-    return detached.clamp(min=0) if name.endswith("running_var") else detached
+def clamped(name: str, tensor: Tensor) -> Tensor:
+    """Give a merged tensor as a tower may hold it: a batch norm's variance is not below zero."""
+    return tensor.clamp(min=0) if name.endswith("running_var") else tensor

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache as once
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from torch.nn.functional import normalize
 
 from distmerge.errors import CheckpointError, problem_list
-from distmerge.models.clip_text import ClipText, check_text_file, model_config
+from distmerge.models.clip_text import ClipText, model_config, text_problems
 from distmerge.models.head import Head, save_head
 from distmerge.models.prompts import Prompts, prompt_problems, read_prompts
 from distmerge.models.state import file_digest
@@ -51,18 +51,21 @@ def zero_shot_head(
     return _head(ClipText(text, model), Prompts(tuple(classes), tuple(templates)))
 
 
-def zero_shot_problems(head: ZeroShotHead, names: tuple[str, ...] | None) -> Iterator[str]:
+def zero_shot_problems(
+    head: ZeroShotHead, names: tuple[str, ...] | None, feature_dim: int
+) -> Iterator[str]:
     """Yield what does not fit as far as lists and headers tell, without reading a tensor.
 
     Args:
         head: what is asked for.
         names: what the data call the classes; None: not known yet.
+        feature_dim: width of the features that the head reads.
     """
-    for check in (partial(read_prompts, head, names), partial(check_text_file, head.text)):
-        try:
-            check()
-        except CheckpointError as error:
-            yield str(error)
+    try:
+        read_prompts(head, names)
+    except CheckpointError as error:
+        yield str(error)
+    yield from text_problems(head.text, head.model, feature_dim)
 
 
 def zero_shot_files(
@@ -79,7 +82,7 @@ def zero_shot_files(
         cache: folder of heads.
 
     Raises:
-        CheckpointError: lists what does not fit, of all heads.
+        CheckpointError: lists what does not fit, of all heads; or the cache cannot be written.
     """
     encoder, content = once(ClipText), once(file_digest)
     paths, problems = {}, []
@@ -93,23 +96,18 @@ def zero_shot_files(
                 save_head(paths[task], _head(encoder(head.text, head.model), prompts))
         except CheckpointError as error:
             problems.append(f"task {task}: {error}")
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(
+                f"{cache}: cannot write the cache ({error}); set DISTMERGE_CACHE to a folder that "
+                "can be written"
+            ) from error
     if problems:
         raise CheckpointError(problem_list("zero-shot heads", problems))
     return paths
 
 
 def _check(head: ZeroShotHead, names: tuple[str, ...], feature_dim: int) -> None:
-    problems = list(zero_shot_problems(head, names))
-    try:
-        width = model_config(head.model)["embed_dim"]
-    except CheckpointError as error:
-        problems.append(str(error))
-    else:
-        if width != feature_dim:
-            problems.append(
-                f"model {head.model}: embeds texts in {width} dimensions, the tower images in "
-                f"{feature_dim}"
-            )
+    problems = list(zero_shot_problems(head, names, feature_dim))
     if problems:
         raise CheckpointError("; ".join(problems))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from distmerge.errors import ResultsError
 from distmerge.remote import open_url
-from distmerge.results.files import Folder, open_folder
+from distmerge.results.files import PROBE, Folder, open_folder
 from distmerge.results.row_file import NAME, Finding, RowFile, inspect
 from distmerge.results.runs import REFERENCES
 
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
 RECIPES, BEST, RUNS, STUDIES = "_recipes/", "_best/", "_runs/", "_studies/"
 """What lies beside the rows: models, exported models, checkpoints, states of searches."""
-PROBE = "_writable"
-"""What remains on S3 of the test whether the place can be written."""
+LEFT = "left by a writer that was killed"
 
 
 def check(root: str) -> tuple[Finding, ...]:
@@ -26,7 +25,7 @@ def check(root: str) -> tuple[Finding, ...]:
     Looked for are: torn files, temporary files and directory markers that were left behind,
     foreign files, columns of types that do not agree, newer schema versions, names and partition
     keys that the rows contradict, NaN, runs and attempts that are there twice, runs without their
-    recipe, recipes and best models without their run.
+    recipe, recipes and best models without their run, states of runs that have ended.
 
     Args:
         root: folder, or URL such as ``s3://bucket/prefix``.
@@ -52,6 +51,7 @@ def check(root: str) -> tuple[Finding, ...]:
         _duplicates(files),
         _without_recipe(files, places),
         _without_rows(files, places),
+        _states(files, places),
     )
     return tuple(sorted(found))
 
@@ -66,9 +66,9 @@ def _strays(places: Sequence[str]) -> Iterator[Finding]:
         if _is_hidden(place):
             if place.endswith(".tmp"):
                 mend = "readers skip it; delete it if no sweep is running"
-                yield Finding(place, "left by a writer that was killed", mend)
+                yield Finding(place, LEFT, mend)
         elif place.startswith("_"):
-            if place != PROBE and not place.startswith((RECIPES, BEST, RUNS, STUDIES)):
+            if not place.startswith((PROBE, RECIPES, BEST, RUNS, STUDIES)):
                 yield Finding(place, "foreign file", "readers skip it; move it elsewhere")
         elif not NAME.fullmatch(place):
             mend = "move it elsewhere: pandas.read_parquet takes every file here for rows"
@@ -76,7 +76,10 @@ def _strays(places: Sequence[str]) -> Iterator[Finding]:
 
 
 def _markers(folder: Folder) -> Iterator[Finding]:
-    """Yield the empty objects that stand for folders on S3; pyarrow does not tell them apart."""
+    """Yield the empty objects that stand for folders on S3; pyarrow does not tell them apart.
+
+    Readers skip those below folders of ours, whose names begin with ``_``.
+    """
     if folder.filesystem.type_name != "s3":
         return
     try:
@@ -87,13 +90,10 @@ def _markers(folder: Folder) -> Iterator[Finding]:
         yield Finding("", problem, "install distmerge[s3]; pyarrow takes them for folders")
         return
     for key in keys:
-        if key.endswith("/"):
+        place = key.removeprefix(f"{folder.root}/")
+        if place.endswith("/") and not place.startswith("_"):
             problem = "directory marker: s3fs, and so pandas, takes it for a file"
-            yield Finding(
-                key.removeprefix(f"{folder.root}/"),
-                problem,
-                f"aws s3 rm 's3://{key}', that key alone",
-            )
+            yield Finding(place, problem, f"aws s3 rm 's3://{key}', that key alone")
 
 
 def _disagreements(files: Sequence[RowFile]) -> Iterator[Finding]:
@@ -164,3 +164,11 @@ def _without_rows(files: Sequence[RowFile], places: Iterable[str]) -> Iterator[F
         if not is_inputs and (study, run_id) not in good:
             mend = "run the sweep again, or delete it"
             yield Finding(place, "belongs to no run that ended well", mend)
+
+
+def _states(files: Sequence[RowFile], places: Iterable[str]) -> Iterator[Finding]:
+    """Yield what a writer did not come to remove after the rows of a run that ended well."""
+    good = {f"{RUNS}{file.study}/{file.run_id}" for file in files if file.is_ok}
+    for place in places:
+        if place.startswith(RUNS) and place.rpartition(".")[0] in good:
+            yield Finding(place, LEFT, "delete it: its run has ended well and needs no state")

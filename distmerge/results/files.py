@@ -2,6 +2,7 @@
 
 import os
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 PATIENCE_S = 120.0
-"""For how long a write is repeated that the storage does not answer."""
+"""For how long what the storage does not answer is repeated."""
+PROBE = "_writable"
+"""What remains on S3 of the test whether the place can be written."""
 _LONGEST_WAIT_S = 15.0
 
 
@@ -42,22 +45,25 @@ class Folder:
                 with self.filesystem.open_output_stream(path) as stream:
                     stream.write(content)
         except OSError as error:
-            raise self._failure(path, "write", error) from error
+            raise self.failure(path, "write", error) from error
 
     def probe(self) -> None:
-        """Write an empty file below the root; locally nothing of it is left.
+        """Write an empty file below the root and delete it, so that both rights are known.
+
+        A local root that is not there yet is not made: the folder is tried that it would be made
+        in. Others may probe it, or make it, at the same time.
 
         Raises:
             ResultsError: the place cannot be written.
         """
-        root = Path(self.root)
-        new = [folder for folder in (root, *root.parents) if not folder.exists()]
-        path = f"{self.root}/_writable"
-        self.write(path, b"")
+        place = f"{self.root}/{PROBE}"
         if self._is_local():
-            Path(path).unlink()
-            for folder in new:
-                folder.rmdir()
+            root = Path(self.root)
+            there = next(folder for folder in (root, *root.parents) if os.path.lexists(folder))
+            place = str(there / PROBE)
+        path = f"{place}{'-' if self._is_local() else '/'}{uuid.uuid4().hex}"  # no new local folder
+        self.write(path, b"")
+        self.remove(path)
 
     def _is_local(self) -> bool:
         from pyarrow.fs import LocalFileSystem
@@ -74,7 +80,7 @@ class Folder:
             with self.filesystem.open_input_stream(path) as stream:
                 content: bytes = stream.read()
         except OSError as error:
-            raise self._failure(path, "read", error) from error
+            raise self.failure(path, "read", error) from error
         return content
 
     def find(self, path: str) -> bytes:
@@ -101,13 +107,26 @@ class Folder:
         Raises:
             ResultsError: the file cannot be removed.
         """
-        if not self._is_local():
+        if self._is_local():
+            self.remove(path)
+        else:
             self.write(path, empty)
-            return
+
+    def remove(self, path: str) -> None:
+        """Delete a file; it may already be gone.
+
+        On S3 pyarrow may leave a directory marker, which readers skip only below folders whose
+        name begins with ``_``; elsewhere, ``withdraw``.
+
+        Raises:
+            ResultsError: the file cannot be removed.
+        """
         try:
-            Path(path).unlink(missing_ok=True)
+            self.filesystem.delete_file(path)
+        except FileNotFoundError:
+            return
         except OSError as error:
-            raise self._failure(path, "remove", error) from error
+            raise self.failure(path, "remove", error) from error
 
     def files(self, path: str) -> list[str]:
         """Give all files below ``path``, sorted; none if it does not exist.
@@ -123,9 +142,9 @@ class Folder:
             )
             missing = not found and self._lacks_bucket()
         except OSError as error:
-            raise self._failure(path, "list", error) from error
+            raise self.failure(path, "list", error) from error
         if missing:
-            raise self._failure(path, "list", FileNotFoundError("the bucket does not exist"))
+            raise self.failure(path, "list", FileNotFoundError("the bucket does not exist"))
         return sorted(info.path for info in found if info.is_file)
 
     def _lacks_bucket(self) -> bool:
@@ -164,10 +183,11 @@ class Folder:
         except ArrowInvalid as error:
             raise ResultsError(f"{path}: cannot read ({error})") from error
         except OSError as error:
-            raise self._failure(path, "read", error) from error
+            raise self.failure(path, "read", error) from error
         return values[0] if values else None
 
-    def _failure(self, path: str, doing: str, error: OSError) -> ResultsError:
+    def failure(self, path: str, doing: str, error: OSError) -> ResultsError:
+        """Give an error of the file system in words, as one that may pass where it may."""
         if self._is_local():
             return ResultsError(f"{path}: cannot {doing} ({error})")
         url = f"{self.filesystem.type_name}://{path}"

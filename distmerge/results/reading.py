@@ -63,7 +63,9 @@ def read_rows(folder: Folder, study: str | None, schema: "pa.Schema") -> "pd.Dat
             table = _read(folder, paths, schema)
         except FileNotFoundError:
             continue
-        except (OSError, ArrowException) as error:
+        except OSError as error:
+            raise folder.failure(place, "read the results", error) from error
+        except ArrowException as error:
             raise ResultsError(f"{place}: cannot read the results ({error})") from error
         return _in_todays_terms(table.to_pandas(), place)
     raise ResultsError(f"{place}: files kept vanishing in {LOOKS} looks; is something else there?")

@@ -50,6 +50,8 @@ class RunRecord:
     checkpoint_digests: str
     """JSON list, one digest per task."""
     data_digest: str
+    bank: str
+    """How task vectors were held; it rounds them."""
     adapt_images: int
     wall_s: float
     gpu_s: float

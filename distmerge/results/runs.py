@@ -20,8 +20,9 @@ SCORE_PREFIX = "score:"
 ROUTING = {"routing": "routing_accuracy", "withheld": "accuracy_withheld"}
 """What routed models are measured by beside accuracy: the column and its metric."""
 
-INPUTS = ("protocol", "num_tasks", "base_digest", "checkpoint_digests", "data_digest")
+INPUTS = ("protocol", "num_tasks", "base_digest", "checkpoint_digests", "data_digest", "bank")
 """What the runs of one table should have in common."""
+_FIRST_BANK = "float32"  # of rows that are older than the column
 
 COSTS = {"cost_s": "wall_s", "gpu_s": "gpu_s", "peak_memory_bytes": "peak_memory_bytes"}
 """What a run spends, evaluation included: the measure and its column. Less is better."""
@@ -67,8 +68,12 @@ def of_study(rows: "pd.DataFrame", study: str | None) -> "pd.DataFrame":
 
 def run_table(counted: "pd.DataFrame") -> "pd.DataFrame":
     """Give the table of ``runs``, with every setting's column, from the attempts that count."""
+    import pandas as pd
+
     ok = counted[counted["status"] == "ok"]
     table = ok.drop_duplicates("run_id").set_index("run_id")
+    banks = table.reindex(columns=["bank"])["bank"].astype(object)
+    table["bank"] = banks.where(banks.notna(), _FIRST_BANK)
     metrics = ok["metric"].astype(str)
     is_score = (ok["suite"] == "select") & metrics.str.startswith(SCORE_PREFIX)
     scores = ok[is_score & (ok["task"] == MEAN)].drop_duplicates("run_id").set_index("run_id")
@@ -83,7 +88,8 @@ def run_table(counted: "pd.DataFrame") -> "pd.DataFrame":
     costs = table[list(COSTS.values())].set_axis(list(COSTS), axis="columns")
     table = table[[*kept, *INPUTS, *settings]]
     table["score"] = scores["value"].where(table["criterion"] == last_criterion(table))
-    return table.assign(**_accuracies(ok), **costs)
+    accuracies = {name: s.reindex(table.index) for name, s in _accuracies(ok).items()}
+    return pd.concat([table, pd.DataFrame(accuracies, index=table.index), costs], axis="columns")
 
 
 def chosen_runs(table: "pd.DataFrame", by: str = "score") -> "pd.DataFrame":

@@ -39,6 +39,7 @@ FIXED_COLUMNS: Mapping[str, str] = {
     "base_digest": "string",
     "checkpoint_digests": "string",
     "data_digest": "string",
+    "bank": "string",
     "adapt_images": "int64",
     "wall_s": "float64",
     "gpu_s": "float64",

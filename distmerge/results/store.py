@@ -1,7 +1,7 @@
 """The results dataset: one Parquet file per attempt at a run."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -35,7 +35,7 @@ class RunStore:
     hypers: Mapping[str, type[Hyper]]
     """Hyperparameters of every known method; they fix the columns."""
     patience_s: float = PATIENCE_S
-    """For how long to repeat a write that the storage does not answer."""
+    """For how long to repeat what the storage does not answer."""
 
     @cached_property
     def _folder(self) -> Folder:
@@ -57,28 +57,37 @@ class RunStore:
         except (ResultsError, OSError) as error:
             raise ResultsError(f"storage {self.root}: cannot be written ({error})") from error
 
-    def append(self, record: RunRecord) -> None:
+    def append(self, record: RunRecord, *, earlier: Collection[int] | None = None) -> None:
         """Store one attempt at a run, whole or not at all; storing it again changes nothing.
 
-        An ok attempt replaces every other attempt at its run, so that a reader that knows nothing
-        of attempts counts no run twice; nothing replaces an ok attempt but a later ok one.
+        An ok attempt, or a pruned one if none is ok, replaces every other attempt at its run, so
+        that a reader that knows nothing of attempts counts no run twice; nothing replaces an ok
+        attempt but a later ok one.
+
+        Args:
+            record: the attempt.
+            earlier: numbers of the run's other attempts, from a writer that knows them all. Left
+                out, all files of the method are listed for them, which on S3 takes the longer the
+                more there are.
 
         Raises:
             ConfigError: lists the hyperparameters whose type has no column.
             ResultsError: the record cannot be stored, or the dataset cannot be written.
         """
         _refuse_unsafe_names(record)
-        patiently(partial(self._append, record), self.patience_s)
+        patiently(partial(self._append, record, earlier), self.patience_s)
 
-    def _append(self, record: RunRecord) -> None:
+    def _append(self, record: RunRecord, earlier: Collection[int] | None) -> None:
         table = arrow_table(record, self.hypers)
         folder = f"{self._folder.root}/study={record.study}/method={record.stages}"
-        path = f"{folder}/{record.run_id}-{record.attempt}.parquet"
-        if record.status == "ok":
-            self._folder.write(path, _parquet(table))
-            self._withdraw_superseded(folder, record.run_id, _parquet(table.slice(0, 0)))
-        elif not self._is_ok(path):
-            self._folder.write(path, _parquet(table))
+        path = _attempt_path(folder, record.run_id, record.attempt)
+        if record.status != "ok" and self._is_ok(path):
+            return
+        self._folder.write(path, _parquet(table))
+        if record.status != "error":
+            numbers = None if earlier is None else {*earlier, record.attempt}
+            attempts = list(self._attempts(folder, record.run_id, numbers))
+            self._withdraw_superseded(attempts, _parquet(table.slice(0, 0)))
 
     def records(self, study: str) -> "pd.DataFrame":
         """Give all rows of a study, of every attempt; no row if nothing is stored yet.
@@ -86,7 +95,8 @@ class RunStore:
         Raises:
             ResultsError: a file is unreadable, or files disagree about a column's type.
         """
-        return read_rows(self._folder, study, arrow_schema(self.hypers))
+        schema = arrow_schema(self.hypers)
+        return patiently(partial(read_rows, self._folder, study, schema), self.patience_s)
 
     def studies(self) -> list[str]:
         """Give the names of the studies in the dataset.
@@ -127,7 +137,8 @@ class RunStore:
         Raises:
             ResultsError: there is none, or it cannot be read.
         """
-        return self._folder.read(f"{self._folder.root}/{name}")
+        path = f"{self._folder.root}/{name}"
+        return patiently(partial(self._folder.read, path), self.patience_s)
 
     def find_file(self, name: str) -> bytes:
         """Give the content of a file that ``write_file`` stored; nothing if there is none.
@@ -135,36 +146,47 @@ class RunStore:
         Raises:
             ResultsError: it cannot be read.
         """
-        return self._folder.find(f"{self._folder.root}/{name}")
+        path = f"{self._folder.root}/{name}"
+        return patiently(partial(self._folder.find, path), self.patience_s)
 
     def remove_file(self, name: str) -> None:
-        """Remove a file that ``write_file`` stored; on S3 it is left empty.
+        """Remove a file that ``write_file`` stored; it may already be gone.
+
+        Args:
+            name: path below the root, in a folder whose name begins with ``_``.
 
         Raises:
             ResultsError: it cannot be removed.
         """
-        if self.find_file(name):
-            self._folder.withdraw(f"{self._folder.root}/{name}", b"")
+        path = f"{self._folder.root}/{name}"
+        patiently(partial(self._folder.remove, path), self.patience_s)
 
     def _files(self) -> list[str]:
-        prefix = f"{self._folder.root}/study="
-        files = self._folder.parquet_files(self._folder.root)
-        return [path for path in files if path.startswith(prefix)]
+        root = self._folder.root
+        files = patiently(partial(self._folder.parquet_files, root), self.patience_s)
+        return [path for path in files if path.startswith(f"{root}/study=")]
 
-    def _withdraw_superseded(self, folder: str, run_id: str, empty: bytes) -> None:
-        """Withdraw what the last ok attempt replaces.
+    def _withdraw_superseded(self, attempts: list[_Attempt], empty: bytes) -> None:
+        """Withdraw what the last ok attempt replaces, or the last pruned one if none is ok.
 
         Writers that race agree on which one that is, so none withdraws it.
         """
-        attempts = list(self._attempts(folder, run_id))
         if len(attempts) == 1:
             return
-        last = max((a for a in attempts if self._is_ok(a.path)), default=None)
+        status = {a: self._folder.first_value(a.path, "status") for a in attempts}
+        ended = (a for a in attempts if status[a] in {"ok", "pruned"})
+        last = max(ended, key=lambda a: (status[a] == "ok", a), default=None)
         for attempt in attempts if last else ():
             if attempt != last:
                 self._folder.withdraw(attempt.path, empty)
 
-    def _attempts(self, folder: str, run_id: str) -> Iterator[_Attempt]:
+    def _attempts(
+        self, folder: str, run_id: str, numbers: Collection[int] | None
+    ) -> Iterator[_Attempt]:
+        """Yield a run's attempts of these numbers, or all that are stored."""
+        if numbers is not None:
+            yield from (_Attempt(n, _attempt_path(folder, run_id, n)) for n in numbers)
+            return
         for path in self._folder.parquet_files(folder):
             stem = path.rsplit("/", 1)[-1].removesuffix(".parquet")
             name, _, number = stem.rpartition("-")
@@ -173,6 +195,10 @@ class RunStore:
 
     def _is_ok(self, path: str) -> bool:
         return bool(self._folder.first_value(path, "status") == "ok")
+
+
+def _attempt_path(folder: str, run_id: str, number: int) -> str:
+    return f"{folder}/{run_id}-{number}.parquet"
 
 
 def _refuse_unsafe_names(record: RunRecord) -> None:

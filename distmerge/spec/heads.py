@@ -32,8 +32,8 @@ class ZeroShotHead(Frozen):
     classes: tuple[str, ...] | Text | None = None
     """What to call the classes, in the order of the data's: a list, or a file as of templates.
     null: the data's names. With a benchmark task's templates a class that its data set names gets
-    its published prompt name (``SeaLake`` is "lake or sea"), whatever the order of the classes; of
-    all others ``_`` becomes a space."""
+    its published prompt name (``SeaLake`` is "lake or sea"), whatever the order of the classes; it
+    names all of them or none, and no bare numbers. Of others ``_`` becomes a space."""
 
     def __str__(self) -> str:
         return f"zero-shot head of {self.model} in {self.text}"

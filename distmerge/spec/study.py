@@ -127,7 +127,7 @@ class RayConfig(Frozen):
     in_flight: Count = 2
     """Feature blocks that an actor may produce ahead of the driver."""
     max_restarts: int = Field(default=3, ge=0, le=1000)
-    """How often a lost actor comes back, and a lost call is repeated."""
+    """How often a lost actor comes back; its calls are repeated as long as it does."""
     timeout_s: float = Field(default=600.0, gt=0, le=1e7)
     """Longest wait for one answer of a worker; then the run stops and names what is missing."""
     start_timeout_s: float = Field(default=60.0, gt=0, le=1e7)

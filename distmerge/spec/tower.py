@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 from pydantic import (
+    AfterValidator,
     Discriminator,
     Field,
     NonNegativeInt,
@@ -46,6 +47,12 @@ class Preprocess(Frozen):
         return f"{self.size} pixels{ways}, mean {mean}, deviation {std}"
 
 
+def _file_name(name: str) -> str:
+    if name in {"", ".", ".."} or set("/\\\0") & set(name):
+        raise ValueError("expected the name of a file that lies beside the tower's description")
+    return name
+
+
 class Tokens(Frozen):
     """How texts become the tower's input: token numbers, cut and padded to one length."""
 
@@ -53,7 +60,7 @@ class Tokens(Frozen):
     """Tokens of a text at most, special ones among them."""
     padding: NonNegativeInt
     """The token number that fills up shorter texts; it is never attended to."""
-    tokenizer: str | None = None
+    tokenizer: Annotated[str, AfterValidator(_file_name)] | None = None
     """File of Hugging Face's tokenizers, beside the tower's description; null: data are token
     numbers already."""
 

@@ -18,7 +18,10 @@ from distmerge.static.threshold import INFINITY_BITS, Bits, guessed, kth_largest
 
 _BLOCK = 1 << 18  # parameters per step: what a thread works on stays in the cache
 _SAMPLED = 64  # one of so many parameters is looked at to guess a threshold
+_MOST_SAMPLED = 1 << 22  # about: of larger models fewer are, as every thread holds its sample
 _THREADS = min(8, max(2, os.cpu_count() or 1))  # two on one core: one reads, one computes
+_LARGEST = float(np.finfo(np.float32).max)
+_VARIANCE = "running_var"  # of batch norms, which take its square root
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -70,7 +73,7 @@ class Models:
     ) -> tuple[Float32[np.ndarray, " parameter"], Votes]:
         """Give ``base + coefficient * sum``, rounded once, and how the block's signs were elected.
 
-        The thread's next block overwrites the result.
+        A running variance below zero becomes zero. The thread's next block overwrites the result.
 
         Args:
             block: which parameters.
@@ -93,6 +96,8 @@ class Models:
         sums = tally.sums() if trim is None else tally.aggregated(majority, trim.aggregate)
         sums *= coefficient
         sums += base
+        if block.tensor.endswith(_VARIANCE):
+            np.maximum(sums, 0, out=sums)
         base[:] = sums
         if not np.isfinite(base).all():
             raise CheckpointError(self._blamed(block))
@@ -109,13 +114,16 @@ class Models:
 
     def _threshold(self, model: ModelFile, selection: Selection) -> np.float32:
         every = self.blocks()
+        size = _size(every)
+        rank, step = selection.kept(size), max(_SAMPLED, size // _MOST_SAMPLED)
         some = [
-            block._replace(stop=block.first + 1 + (block.stop - block.first - 1) // _SAMPLED)
+            block._replace(stop=block.first + 1 + (block.stop - block.first - 1) // step)
             for block in every
         ]
-        size = sum(block.stop - block.first for block in every)
-        rank = selection.kept(size)
-        sample = np.concatenate([bits.copy() for bits in self._magnitudes(model, some)])
+        sample, filled = np.empty(_size(some), np.uint32), 0
+        for bits in self._magnitudes(model, some):
+            sample[filled : filled + len(bits)] = bits
+            filled += len(bits)
         guess = guessed(sample, rank / size)
         return kth_largest(lambda: self._magnitudes(model, every), rank, guess)
 
@@ -141,6 +149,7 @@ class Models:
         vector -= base
         return vector
 
+    @np.errstate(over="ignore", invalid="ignore")
     def _blamed(self, block: Block) -> str:
         """Give which models are not finite in a block, or that their combination is not."""
         vector = self._room.vector[: block.stop - block.first]
@@ -148,9 +157,15 @@ class Models:
         for model in (self.base, *self.tuned):
             model.read(block.tensor, block.first, vector)
             if not np.isfinite(vector).all():
-                found.append(f"{model.path}: {block.tensor}: holds NaN or infinity")
+                wide = model.tensors[block.tensor].dtype == "F64"
+                beyond = f", or a value over float32's {_LARGEST:.1e}" if wide else ""
+                found.append(f"{model.path}: {block.tensor}: holds NaN or infinity{beyond}")
         overflow = f"{block.tensor}: the models' differences are too large for float32"
         return "; ".join(found) or overflow
+
+
+def _size(blocks: Sequence[Block]) -> int:
+    return sum(block.stop - block.first for block in blocks)
 
 
 def in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from distmerge.static.files import FLOATS, ModelFile, Stored
 
-_FACTS = ("activation", "preprocess", "format")
+_FACTS = ("activation", "preprocess")
 """What files say of themselves in their metadata, if they do, and must agree on."""
+_COUNTER = "num_batches_tracked"  # of batch norms: training steps, which every training counts on
 
 
 def model_problems(base: ModelFile, tuned: Sequence[ModelFile]) -> Iterator[str]:
@@ -21,6 +22,7 @@ def model_problems(base: ModelFile, tuned: Sequence[ModelFile]) -> Iterator[str]
         if place.dtype.startswith("F") and place.dtype not in FLOATS:
             known = ", ".join(FLOATS)
             yield f"{base.path}: {name}: got type {place.dtype}, expected one of {known}"
+    yield from _repetitions([base, *tuned])
     for model in tuned:
         for problem in _tensor_problems(base, model):
             yield f"{model.path}: {problem}"
@@ -55,6 +57,12 @@ def _fact_problems(files: Sequence[ModelFile]) -> Iterator[str]:
             yield f"{fact}: " + ", ".join(f"{text} in {path}" for path, text in said.items())
 
 
+def _repetitions(files: Sequence[ModelFile]) -> Iterator[str]:
+    for index, file in enumerate(files):
+        if any(file.path.samefile(other.path) for other in files[:index]):
+            yield f"{file.path}: is given more than once; expected the base and every model once"
+
+
 def _tensor_problems(base: ModelFile, model: ModelFile) -> Iterator[str]:
     for name in sorted(base.tensors.keys() - model.tensors.keys()):
         yield f"{name}: missing"
@@ -68,8 +76,12 @@ def _tensor_problems(base: ModelFile, model: ModelFile) -> Iterator[str]:
             yield f"{name}: got shape {found.shape}, expected {expected.shape}"
         elif not _of_one_kind(found, expected):
             yield f"{name}: got type {found.dtype}, the base has {expected.dtype}"
-        elif expected.dtype not in FLOATS and model.content(name) != base.content(name):
+        elif _is_copied(name, expected) and model.content(name) != base.content(name):
             yield f"{name}: differs from the base's; only floating tensors can be merged"
+
+
+def _is_copied(name: str, place: Stored) -> bool:
+    return place.dtype not in FLOATS and not name.endswith(_COUNTER)
 
 
 def _of_one_kind(found: Stored, expected: Stored) -> bool:

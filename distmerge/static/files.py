@@ -1,7 +1,7 @@
 """Safetensors files part by part, without torch: headers, and numbers read as float32.
 
-Source: the format as safetensors publishes it: 8 bytes with the header's length, little-endian,
-the header as JSON, the tensors' bytes.
+Float64 is rounded to it as well. Source: the format as safetensors publishes it: 8 bytes with the
+header's length, little-endian, the header as JSON, the tensors' bytes.
 """
 
 import json

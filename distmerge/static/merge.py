@@ -30,10 +30,11 @@ def merge_files(
 ) -> None:
     """Write the merge of fine-tuned models to ``output``, whole or not at all.
 
-    Models are safetensors state dicts of any architecture. Floating tensors are merged, in float64
-    and rounded once; the others must be equal in all files and are copied. The metadata say what
-    was merged and how; names and sizes stand for the inputs, since hashing would take longer than
-    the merge.
+    Models are safetensors state dicts of any architecture. Floating tensors are merged: read as
+    float32, float64 ones too, summed in float64 and rounded once; a running variance below zero
+    becomes zero. The others must be equal in all files, counts of batches aside, and are the
+    base's. The metadata say what was merged and how; names and sizes stand for the inputs, since
+    hashing would take longer than the merge.
 
     Raises:
         CheckpointError: lists everything by which the files do not fit together; or a tensor holds

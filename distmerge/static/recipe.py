@@ -40,7 +40,7 @@ def static_recipe(method: str, settings: Sequence[str] = ()) -> Recipe:
         ConfigError: the method needs data, or lists every setting that is wrong.
     """
     if method not in STATIC_METHODS:
-        needs_data = f"{method} learns from images; `distmerge sweep` runs it"
+        needs_data = f"{method} learns from data; `distmerge sweep` runs it"
         reason = needs_data if method in HYPERS else f"unknown method {method!r}"
         raise ConfigError(f"{reason}; methods that need none: {', '.join(STATIC_METHODS)}")
     fields = HYPERS[method].model_fields

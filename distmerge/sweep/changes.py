@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from distmerge.errors import ConfigError, problem_list
+from distmerge.errors import ConfigError, ResultsError, problem_list
 from distmerge.methods import HYPERS
 from distmerge.results import RunStore
-from distmerge.spec import Study, described, run_config, search_space
+from distmerge.spec import Pipeline, Study, described, run_config, search_space
 
 if TYPE_CHECKING:
     from distmerge.coordinator import Digests
@@ -18,21 +18,23 @@ STEERING = {
 }
 """Keys that decide which runs are done, where and how, but no number of a run that is done. What
 models and pipelines decide is looked at by itself: by content, and by the settings they come to."""
+_UNORDERED = frozenset({"levels", "unseen"})
+"""Keys whose order decides no number."""
 
 Content = Mapping[str, Any]
 
 
-def check_unchanged(store: RunStore, study: Study) -> None:
+def check_unchanged(store: RunStore, study: Study, digests: "Digests | None" = None) -> None:
     """Refuse a study whose rows would not compare with those that it has already.
 
     More runs are no change: trials, repeats, pipelines, another way to search. Nor is where and how
-    they are computed.
+    they are computed. Models and images are compared where ``digests`` tells them.
 
     Raises:
         ConfigError: lists what differs, key by key.
-        ResultsError: the storage cannot be read.
+        ResultsError: the storage cannot be read, or what the study was is damaged there.
     """
-    _refuse(store, study, _decisive(study))
+    _refuse(store, study, {**_decisive(study), **(_inputs(digests) if digests else {})})
 
 
 def record_study(store: RunStore, study: Study, digests: "Digests") -> None:
@@ -40,7 +42,7 @@ def record_study(store: RunStore, study: Study, digests: "Digests") -> None:
 
     Raises:
         ConfigError: lists which models or images are others now.
-        ResultsError: the storage cannot be read or written.
+        ResultsError: the storage cannot be read or written, or what the study was is damaged there.
     """
     content = {**_decisive(study), **_inputs(digests)}
     _refuse(store, study, content)
@@ -52,7 +54,8 @@ def record_study(store: RunStore, study: Study, digests: "Digests") -> None:
 
 
 def _refuse(store: RunStore, study: Study, content: Content) -> None:
-    problems = list(_differences(_recorded(store, study), content))
+    old = _recorded(store, study)
+    problems = list(_differences({**_defaults(study, old), **old}, content)) if old else []
     if problems:
         title = (
             f"study {study.study} was run with other content, whose rows in {store.place} do not "
@@ -74,15 +77,38 @@ def _differences(old: Content, new: Content) -> Iterator[str]:
 
 
 def _recorded(store: RunStore, study: Study) -> Content:
+    """Give what decided the numbers of the rows that are there; nothing if there is no record.
+
+    Raises:
+        ResultsError: the record cannot be read, or is damaged.
+    """
     content = store.find_file(_name(study))
-    recorded: Content = json.loads(content)["decisive"] if content else {}
-    return recorded
+    try:
+        return _ordered(dict(json.loads(content)["decisive"])) if content else {}
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ResultsError(
+            f"{store.place}/{_name(study)}: damaged ({type(error).__name__}: {error}); expected "
+            "what the study was; delete it if study file and models are those of the rows: it is "
+            "written anew, and nothing tells a change until then"
+        ) from error
+
+
+def _defaults(study: Study, old: Content) -> dict[str, Any]:
+    """Give what stood for the keys that the version of a record did not know yet."""
+    plain = Study.model_construct(study=study.study, models=study.models, pipelines=study.pipelines)
+    found = dict(_flat(plain.model_dump(mode="json", exclude=STEERING)))
+    for pipeline in study.alternatives:
+        prefix = f"pipelines.{pipeline.name}."
+        if any(key.startswith(prefix) for key in old):
+            default = run_config(Pipeline(stages=pipeline.stages), {}, study.seed, HYPERS)
+            found |= {f"{prefix}{key}": value for key, value in default.values().items()}
+    return found
 
 
 def _decisive(study: Study) -> dict[str, Any]:
     """Give what decides a run's numbers, by dotted key."""
     settings = study.model_dump(mode="json", exclude=STEERING)
-    found = dict(_flat(settings))
+    found = _ordered(dict(_flat(settings)))
     for pipeline in study.alternatives:
         searched = search_space(pipeline, HYPERS)
         for key, value in run_config(pipeline, {}, study.seed, HYPERS).values().items():
@@ -105,6 +131,10 @@ def _inputs(digests: "Digests") -> dict[str, Any]:
         },
         "images of all tasks (content)": digests.images,
     }
+
+
+def _ordered(content: Content) -> dict[str, Any]:
+    return {k: sorted(value) if k in _UNORDERED else value for k, value in content.items()}
 
 
 def _flat(settings: Content, prefix: str = "") -> Iterator[tuple[str, Any]]:

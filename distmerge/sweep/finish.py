@@ -31,7 +31,7 @@ def save_best(prepared: Prepared, board: pd.DataFrame) -> Best | None:
     merged = board[~board["method"].isin(REFERENCES) & board["score"].notna()]
     if merged.empty:
         return None
-    best = merged.sort_values("score").iloc[-1]
+    best = merged.sort_values(["score", "run_id"], ascending=[False, True]).iloc[0]
     run_id, study = str(best["run_id"]), prepared.study.study
     folder = f"_best/{study}/{run_id}"
     places = {

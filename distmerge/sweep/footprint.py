@@ -12,6 +12,7 @@ from distmerge.spec import RayConfig, Study, run_config
 from distmerge.sweep.estimate import FLOAT, fact_bytes, forward_bytes, size_text, training_bytes
 from distmerge.sweep.inputs import Inputs
 
+_BANK = {"float32": FLOAT, "bfloat16": 2}
 Row = tuple[object, ...]
 Resources = Mapping[str, float]
 
@@ -28,7 +29,14 @@ def num_parameters(inputs: Inputs) -> int:
     return sum(prod(shape) for shape in tower_shapes(inputs.config).values())
 
 
-def memory(study: Study, inputs: Inputs, *, num_tasks: int, num_actors: int | None) -> Memory:
+def memory(
+    study: Study,
+    inputs: Inputs,
+    *,
+    num_tasks: int,
+    num_actors: int | None,
+    keys: Sequence[FeatureKey],
+) -> Memory:
     """Give what must fit.
 
     Args:
@@ -36,17 +44,20 @@ def memory(study: Study, inputs: Inputs, *, num_tasks: int, num_actors: int | No
         inputs: its files' headers.
         num_tasks: how many are merged.
         num_actors: task actors, where they are known.
+        keys: all facts that the study needs.
     """
     parameters = num_parameters(inputs)
     model = parameters * FLOAT
-    bank = (num_tasks + 1) * model
+    vectors = num_tasks * parameters * _BANK[study.bank]
+    bank = model + vectors
+    rounded = "" if study.bank == "float32" else f" in {study.bank}"
     images = _images_per_step(study)
     trial = 2 * model + max(
         training_bytes(inputs.config, images), forward_bytes(inputs.config, study.block)
     )
     in_trial, thinned, shown = "", _thinned(study), images or study.block
     if thinned:
-        trial += num_tasks * model
+        trial += vectors
         in_trial = f", the thinned vectors of {' and '.join(thinned)}"
     rows: list[Row] = [("model", size_text(model), f"{parameters:,} parameters")]
     shared = "shared by all trials of a node"
@@ -63,13 +74,27 @@ def memory(study: Study, inputs: Inputs, *, num_tasks: int, num_actors: int | No
             size_text(trial),
             f"merged model, gradient{in_trial}, activations {_counted(inputs, shown)}",
         ),
-        ("per node", size_text(bank), f"task vectors and base, {shared}"),
+        ("per node", size_text(bank), f"task vectors{rounded} and base, {shared}"),
     ]
+    if study.ray is False and inputs.counted:
+        facts = _held_bytes(inputs, keys)
+        bank += facts
+        what = "features and logits of all roles, and one role's layers, in this process"
+        rows.append(("facts", size_text(facts), what))
     here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if study.ray is False and bank + trial > here:
         text = f"this machine has {size_text(here)}; the study needs {size_text(bank + trial)}"
         return Memory(rows, [text])
     return Memory(rows, [])
+
+
+def _held_bytes(inputs: Inputs, keys: Sequence[FeatureKey]) -> int:
+    """Give what one process holds of the facts: of all layers it reads one role's at a time."""
+    classes = {task: stock.classes for task, stock in inputs.stocks.items()}
+    whole = [fact_bytes(inputs.config, key, inputs.counts, classes) for key in keys]
+    image = prod(inputs.config.layer_features) * FLOAT
+    layers = [0 if k.crossed else inputs.counts[k.task, k.role] * image for k in keys]
+    return sum(whole) - sum(layers) + max(layers)
 
 
 def feature_rows(
@@ -88,14 +113,14 @@ def feature_rows(
     else:
         yield "to compute", f"{len(missing)} of {len(keys)} roles", "the rest is cached"
     if not inputs.counted:
-        yield "to stream", "unknown", "images are not counted yet"
+        yield "to stream", "unknown", "samples are not counted yet"
         return
     classes = {task: stock.classes for task, stock in inputs.stocks.items()}
     total = sum(fact_bytes(inputs.config, key, inputs.counts, classes) for key in distinct)
     config = inputs.config
     layers, width = config.layer_features
     of_layers = f"{layers} layers x {width}, " if layers else ""
-    content = f"{of_layers}features and logits per image, float32"
+    content = f"{of_layers}features and logits per sample, float32"
     yield "to stream", f"{'' if inputs.exact else 'about '}{size_text(total)}", content
 
 
@@ -125,8 +150,8 @@ def spread(
 
 def _counted(inputs: Inputs, samples: int) -> str:
     if forward_bytes(inputs.config, samples) == 0:
-        return f"of {samples} images, which are not known for such a tower and not counted"
-    return f"of {samples} images (estimate)"
+        return f"of {samples} samples, which are not known for such a tower and not counted"
+    return f"of {samples} samples (estimate)"
 
 
 def _images_per_step(study: Study) -> int:

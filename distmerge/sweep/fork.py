@@ -1,8 +1,9 @@
 """A study under a new name that starts with the runs of another which are the same."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -11,9 +12,22 @@ from distmerge.errors import ConfigError
 from distmerge.methods import HYPERS
 from distmerge.results import REFERENCES, Metric, RunRecord, RunStore
 from distmerge.run import run_id
-from distmerge.spec import Choice, Distribution, RunConfig, Study, run_config, search_space
+from distmerge.spec import RunConfig, Study, run_config, search_space
 from distmerge.sweep.current import current_config
+from distmerge.sweep.history import StoredRows
+from distmerge.sweep.samplers import contains
 from distmerge.sweep.trial import recipe_name
+
+
+def check_parent(store: RunStore, parent: str) -> None:
+    """Check that there are rows to start from.
+
+    Raises:
+        ConfigError: there are none.
+        ResultsError: the storage cannot be read.
+    """
+    if parent not in store.studies():
+        raise ConfigError(f"--fork: study {parent!r} has no rows in {store.place} to start from")
 
 
 def take_over(store: RunStore, parent: str, study: Study, digests: Digests) -> int:
@@ -23,26 +37,64 @@ def take_over(store: RunStore, parent: str, study: Study, digests: Digests) -> i
     that ``study`` has already are left alone.
 
     Raises:
-        ConfigError: there is no such parent.
         ResultsError: the storage cannot be read or written.
     """
-    if parent not in store.studies():
-        raise ConfigError(f"--fork: study {parent!r} has no rows in {store.place} to start from")
-    of_parent = study.model_copy(update={"study": parent})
-    known = set(store.finished(study.study)["run_id"])
+    own = store.records(study.study)
+    known = set(own.loc[own["status"] == "ok", "run_id"])
+    attempts = own.groupby("run_id")["attempt"].max()
     taken = 0
+    for old, new, config, rows in _same_runs(store, parent, study, digests):
+        if new not in known:
+            recipe = store.read_file(recipe_name(parent, old))
+            store.write_file(recipe_name(study.study, new), recipe)
+            row = rows.iloc[:1].to_dict("records")[0]
+            row["bank"] = digests.bank  # equal, where the row is not older than the column
+            record = _record(rows, row, study=study.study, run_id=new, config=config)
+            store.append(record, earlier=range(int(attempts.get(new, -1)) + 1))
+            taken += 1
+    return taken
+
+
+def with_taken(
+    rows: StoredRows, store: RunStore, parent: str, study: Study, digests: Digests | None
+) -> tuple[StoredRows, str]:
+    """Give the rows as ``take_over`` would leave them, and what it would do, for people.
+
+    Without digests nothing is known of it.
+
+    Raises:
+        ConfigError: there is no such parent.
+        ResultsError: the storage cannot be read.
+    """
+    check_parent(store, parent)
+    if digests is None:
+        return rows, f"runs taken over from {parent}: unknown (no sweep has read these files yet)"
+    known = set(rows.own.loc[rows.own["status"] == "ok", "run_id"])
+    taken = [
+        same.rows.assign(study=study.study, run_id=same.new)
+        for same in _same_runs(store, parent, study, digests)
+        if same.new not in known
+    ]
+    parts = [part for part in (rows.own, *taken) if not part.empty]
+    own = pd.concat(parts, ignore_index=True) if parts else rows.own
+    return rows._replace(own=own), f"runs taken over from {parent}: {len(taken)}"
+
+
+class _Same(NamedTuple):
+    old: str
+    new: str
+    config: RunConfig
+    rows: pd.DataFrame
+
+
+def _same_runs(store: RunStore, parent: str, study: Study, digests: Digests) -> Iterator[_Same]:
+    """Yield the finished runs of ``parent`` that ``study`` may ask for too."""
+    of_parent = study.model_copy(update={"study": parent})
     for old, rows in store.finished(parent).groupby("run_id"):
         row = rows.iloc[:1].to_dict("records")[0]
         config = current_config(row, lambda config: run_id(of_parent, digests, config))
-        if config is None or config.name in REFERENCES or not _asks_for(study, config):
-            continue
-        new = run_id(study, digests, config)
-        if new not in known:
-            recipe = store.read_file(recipe_name(parent, str(old)))
-            store.write_file(recipe_name(study.study, new), recipe)
-            store.append(_record(rows, row, study=study.study, run_id=new, config=config))
-            taken += 1
-    return taken
+        if config is not None and config.name not in REFERENCES and _asks_for(study, config):
+            yield _Same(str(old), run_id(study, digests, config), config, rows)
 
 
 def _asks_for(study: Study, config: RunConfig) -> bool:
@@ -54,14 +106,8 @@ def _asks_for(study: Study, config: RunConfig) -> bool:
         space = search_space(pipeline, HYPERS)
         searched = {key: values[key] for key in space}
         same = run_config(pipeline, searched, config.seed, HYPERS) == config
-        return same and all(_contains(space[key], value) for key, value in searched.items())
+        return same and all(contains(space[key], value) for key, value in searched.items())
     return False
-
-
-def _contains(range_: Distribution, value: Any) -> bool:
-    if isinstance(range_, Choice):
-        return value in range_.values
-    return bool(range_.low <= value <= range_.high)
 
 
 def _record(

@@ -12,31 +12,35 @@ from distmerge.methods import HYPERS
 from distmerge.results import ADAPT, RunStore, last_attempts
 from distmerge.spec import RunConfig, Study
 from distmerge.sweep.current import Identify, current_config, stored_config
+from distmerge.sweep.unfinished import Unfinished, all_unfinished
 
 RUNG = "rung:"
 """Metric of a look that successive halving takes: this, then the run's optimiser steps."""
 
 
 class PastRun(NamedTuple):
-    """A run that need not be done again, or that merely informs a search."""
+    """A run that need not be done again, merely informs a search, or is to go on."""
 
     run_id: str
     config: RunConfig
     score: float | None
-    """On the select images; None for a run that was ended early."""
+    """On the select images; None for a run that was ended early, or is to go on."""
     cost: float
     """Adapt images drawn."""
     rungs: Mapping[int, float]
     """Scores on adapt images, by step."""
     warm: bool
     """Whether it is of an earlier study."""
+    unfinished: bool = False
+    """Whether it was interrupted or failed, so that it is to be asked for again."""
 
 
 class StoredRows(NamedTuple):
-    """Rows of a study, and of those that its search starts from."""
+    """Rows of a study, and of those that its search starts from; runs without a row that counts."""
 
     own: pd.DataFrame
     warm: pd.DataFrame
+    unfinished: Mapping[str, Unfinished]
 
 
 def stored_rows(store: RunStore, study: Study) -> StoredRows:
@@ -49,17 +53,26 @@ def stored_rows(store: RunStore, study: Study) -> StoredRows:
     own = last_attempts(store.records(study.study))
     parts = [rows for entry in study.warm_start for rows in _warm(store, entry)]
     warm = pd.concat(parts, ignore_index=True) if parts else own[:0]
-    return StoredRows(own, warm[~warm["run_id"].isin(own["run_id"])])
+    ended = own.loc[own["status"] != "error", "run_id"]
+    unfinished = all_unfinished(store, study.study, set(ended))
+    return StoredRows(own, warm[~warm["run_id"].isin(own["run_id"])], unfinished)
 
 
 def past_runs(rows: StoredRows, study: Study, identify: Identify) -> tuple[PastRun, ...]:
-    """Give the runs of today's pipelines: those of earlier studies, then this one's, oldest first.
+    """Give the runs of today's pipelines: of earlier studies, of this one, and that are to go on.
 
+    Oldest first.
     Of this study count runs of today's inputs that ended well or, with ``asha``, early. Of earlier
     ones all that ended well count, on whatever inputs.
     """
     own = _runs(rows.own, study, lambda row: current_config(row, identify), warm=False)
-    return (*_runs(rows.warm, study, _any_config, warm=True), *own)
+    names = {pipeline.name for pipeline in study.alternatives}
+    unfinished = (
+        PastRun(run_id, run.config, None, 0.0, run.rungs, warm=False, unfinished=True)
+        for run_id, run in rows.unfinished.items()
+        if run.config.name in names and identify(run.config) == run_id
+    )
+    return (*_runs(rows.warm, study, _any_config, warm=True), *own, *unfinished)
 
 
 def _warm(store: RunStore, entry: str) -> Iterator[pd.DataFrame]:

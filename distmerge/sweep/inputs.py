@@ -1,12 +1,9 @@
 """A study's files by their headers: everything that does not fit, all at once, no tensor read."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from distmerge.coordinator import Source
 from distmerge.errors import CheckpointError, DataError, DistmergeError, problem_list
@@ -19,7 +16,16 @@ from distmerge.models import (
     zero_shot_problems,
 )
 from distmerge.spec import AnyTower, TaskFiles, ZeroShotHead, load_tower_config
-from distmerge.tasks import ROLES, Preview, Role, array_kind, described_data, previewed
+from distmerge.tasks import (
+    ROLES,
+    ArrayFolder,
+    Decoding,
+    Preview,
+    Role,
+    array_kind,
+    described_data,
+    previewed,
+)
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,7 @@ def read_inputs(source: Source) -> Inputs:
 
 def _head_problems(task: TaskFiles, stock: Stock, config: AnyTower) -> Iterator[str]:
     if isinstance(task.head, ZeroShotHead):
-        for problem in zero_shot_problems(task.head, stock.names):
+        for problem in zero_shot_problems(task.head, stock.names, config.output_dim):
             yield f"task {task.name}: {problem}"
         return
     expected = head_shapes(stock.classes, config.output_dim)
@@ -129,9 +135,12 @@ def _stock(task: TaskFiles, source: Source, config: AnyTower) -> Stock:
     """
     data = described_data(task, config.preprocess, transductive=source.transductive)
     if isinstance(data, Path):
-        found = _array_preview(task, data, source, array_kind(config.preprocess))
+        roles = [role for role in ROLES if not (role == "adapt" and source.transductive)]
+        place = f"task {task.name}, {task.data}"
+        found = ArrayFolder(place, data, config.preprocess, source.cache).preview(roles)
     else:
         try:
+            Decoding(config.preprocess, source.cache, source.files.tower.parent).rows()
             found = previewed(data, array_kind(config.preprocess))
         except DataError as error:
             raise DataError(f"task {task.name}, data: {error}") from error
@@ -149,19 +158,6 @@ def _head_classes(task: TaskFiles) -> int:
     return bias.shape[0] if bias and bias.shape else 0
 
 
-def _array_preview(task: TaskFiles, folder: Path, source: Source, kind: str) -> Preview:
-    try:
-        names = json.loads((folder / "classes.json").read_text(encoding="utf-8"))
-        held: dict[str, int] = {
-            role: len(np.load(folder / f"{role}.{kind}.npy", mmap_mode="r", allow_pickle=False))
-            for role in ROLES
-            if not (role == "adapt" and source.transductive)
-        }
-        return Preview(tuple(map(str, names)), held, exact=True)
-    except (OSError, ValueError, EOFError, TypeError) as error:
-        raise DataError(f"task {task.name}, {folder}: {error}") from error
-
-
 def _asked(found: Preview, source: Source, place: str) -> dict[Role, int]:
     """Give how many images of every role a study takes.
 
@@ -172,7 +168,7 @@ def _asked(found: Preview, source: Source, place: str) -> dict[Role, int]:
     asked = source.images.model_dump()
     roles = [role for role in ROLES if not (role == "adapt" and source.transductive)]
     few = [
-        f"{role} holds {found.counts[role]} images, expected at least {asked[role] or 1}"
+        f"{role} holds {found.counts[role]} samples, expected at least {asked[role] or 1}"
         for role in roles
         if found.exact and found.counts[role] < (asked[role] or 1)
     ]
@@ -205,4 +201,4 @@ def _warnings(
             yield f"{' and '.join(names)} are the same file: {path}"
     uncounted = [name for name, stock in stocks.items() if stock.images is None]
     if uncounted:
-        yield f"images are counted once they are decoded, by the sweep: {', '.join(uncounted)}"
+        yield f"samples are counted once they are decoded, by the sweep: {', '.join(uncounted)}"

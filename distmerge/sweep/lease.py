@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from pydantic import ValidationError
@@ -67,8 +68,9 @@ def refuse_second(store: RunStore, study: str, own: Holder | None = None) -> Non
 def lease(store: RunStore, study: str) -> Iterator[None]:
     """Hold a study, and renew that in a thread, until the end.
 
-    It spares a second driver the work of the first; that no row is lost or doubled does not rest
-    on it, since rows are stored once whoever stores them. Clocks should agree within seconds.
+    It spares a second driver the work of the first; that no run is lost or counted twice does not
+    rest on it: every attempt is a file of its own, and of a run's attempts readers count one.
+    Clocks should agree within seconds.
 
     Raises:
         ResultsError: another driver runs the study, or the storage cannot be read or written.
@@ -78,16 +80,17 @@ def lease(store: RunStore, study: str) -> Iterator[None]:
     _write(store, study, own)
     time.sleep(_SETTLE_S)
     refuse_second(store, study, own)
-    ended = threading.Event()
-    beat = threading.Thread(target=_renew, args=(store, study, own, ended), daemon=True)
+    ended, brief = threading.Event(), replace(store, patience_s=0.0)  # it is said again soon
+    beat = threading.Thread(target=_renew, args=(brief, study, own, ended), daemon=True)
     beat.start()
     try:
         yield
     finally:
         ended.set()
         beat.join(_BEAT_S)
-        if _is_held_by(store, study, own):
-            store.remove_file(_name(study))
+        with suppress(ResultsError):  # it goes stale by itself, and hides no other error
+            if _is_held_by(brief, study, own):
+                brief.remove_file(_name(study))
 
 
 def _renew(store: RunStore, study: str, own: Holder, ended: threading.Event) -> None:

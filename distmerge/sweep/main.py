@@ -1,5 +1,6 @@
 """A sweep from a checked study to its leaderboard. Heavy imports happen once it runs."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
@@ -49,6 +50,7 @@ def run_sweep(study: Study, console: Console, parent: str | None = None) -> Swee
     from distmerge.methods import HYPERS
     from distmerge.results import RunStore
     from distmerge.sweep.changes import check_unchanged
+    from distmerge.sweep.fork import check_parent
     from distmerge.sweep.lease import refuse_second
     from distmerge.sweep.signals import terminable
 
@@ -56,6 +58,8 @@ def run_sweep(study: Study, console: Console, parent: str | None = None) -> Swee
     store.check_writable()
     check_unchanged(store, study)
     refuse_second(store, study.study)
+    if parent is not None:
+        check_parent(store, parent)
     with terminable():
         return _sweep(study, console, parent, store)
 
@@ -69,14 +73,27 @@ def _sweep(study: Study, console: Console, parent: str | None, store: "RunStore"
     from distmerge.sweep.prepare import prepare
     from distmerge.sweep.recorded import record_inputs
 
-    prepared = prepare(study, lambda line: console.print(line, highlight=False), parent)
+    prepared = prepare(study, lambda line: console.print(line, highlight=False))
     with lease(store, study.study):
         record_study(store, study, prepared.digests)
         record_inputs(prepared)
+        if parent is not None:
+            prepared = _forked(prepared, parent, console)
         failed = _run(prepared, console) if prepared.search.remaining else 0
         rows = current_rows(store.records(study.study), study, prepared.digests)
         board = leaderboard(rows, study.study)
         return SweepResult(board, save_best(prepared, board), failed, store.place)
+
+
+def _forked(prepared: "Prepared", parent: str, console: Console) -> "Prepared":
+    """Take over a parent's runs; give the study with a search that knows them."""
+    from distmerge.sweep.fork import take_over
+    from distmerge.sweep.prepare import new_search
+
+    store, study, digests = prepared.store, prepared.study, prepared.digests
+    taken = take_over(store, parent, study, digests)
+    console.print(f"runs taken over from {parent}: {taken}", highlight=False)
+    return replace(prepared, search=new_search(store, study, digests))
 
 
 def _run(prepared: "Prepared", console: Console) -> int:
@@ -85,6 +102,8 @@ def _run(prepared: "Prepared", console: Console) -> int:
     def report(line: str) -> None:
         console.print(line, highlight=False)
 
+    if prepared.search.warm:
+        report(f"warm start: the search learns from {prepared.search.warm} runs of earlier studies")
     board = Board(console, prepared.search.remaining)
     if prepared.study.ray is False:
         from distmerge.sweep.serial import sweep_here

@@ -2,10 +2,10 @@
 
 import itertools
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import optuna
 from optuna.samplers import BaseSampler
@@ -16,7 +16,6 @@ from distmerge.errors import ConfigError, problem_list
 from distmerge.spec import (
     AnyOf,
     Choice,
-    Distribution,
     Hyper,
     Pipeline,
     RunConfig,
@@ -33,14 +32,14 @@ from distmerge.spec import (
 )
 from distmerge.sweep.current import Identify
 from distmerge.sweep.history import PastRun
-from distmerge.sweep.samplers import drawn, sampler
+from distmerge.sweep.rungs import Seen
+from distmerge.sweep.samplers import contains, drawn, sampler
 from distmerge.sweep.seeds import other_seeds
 
-_TRIES = 20  # how often an already known configuration may be suggested again
+_TRIES, _INFORMED = 20, 10  # draws until one is not known yet; later ones are at random
 _BEST, _LATEST = 50, 100  # what TPE remembers of a long search: trial 1,000 costs as 200 does
 _FORGET = 25  # trials between two looks at what is forgotten
 _METHOD = "method"
-Rungs: TypeAlias = Mapping[int, float]
 _DIRECTIONS = {"score": StudyDirection.MAXIMIZE, "cost": StudyDirection.MINIMIZE}
 
 
@@ -77,17 +76,29 @@ class PipelineSearch:
         self._study = self._new_study()
         self._asked = self._told = 0
         self._open: dict[int, _Open] = {}
-        self._known: set[str] = set()
+        self._known: dict[str, str] = {}  # by run id, the pipeline
         self._scored: dict[str, tuple[float, RunConfig]] = {}
         self.warm = 0
         """How many runs of earlier studies it learns from."""
-        self._repeated = {run.run_id for run in past if not run.warm}
-        for run in past:
-            if run.config.name in self._pipelines:
+        self.unmade = 0
+        """How many trials were given up, since no configuration was found that is not known."""
+        self._repeated = {run.run_id for run in past if not (run.warm or run.unfinished)}
+        own = [run for run in past if run.config.name in self._pipelines]
+        for run in own:
+            if not run.unfinished:
                 self._recall(run)
         self._budget = self._checked_budget()
         self._trials = max(0, self._budget - len(self._known))
-        self._queue = deque(self._first())
+        left = [run for run in own if run.unfinished and run.run_id not in self._known]
+        unfinished = [run.config for run in left]
+        self._queue = deque(self._first(unfinished))
+        self.again = min(self._trials, sum(map(self._is_todays, unfinished)))
+        """How many runs that are to go on it asks for first."""
+
+    @property
+    def name(self) -> str:
+        """The pipelines' names."""
+        return self._entry.name
 
     @property
     def remaining(self) -> int:
@@ -99,11 +110,11 @@ class PipelineSearch:
 
     def ask(self) -> tuple[int | None, RunConfig, str] | None:
         """Give trial number, run and run id of something not run yet."""
-        if self._trials:
-            return self._ask_trial()
+        if self._trials and (trial := self._ask_trial()) is not None:
+            return trial
         return None if self._open else self._ask_repeat()
 
-    def tell(self, number: int, score: float | None, cost: float, rungs: Rungs) -> None:
+    def tell(self, number: int, score: float | None, cost: float, rungs: Seen) -> None:
         """Take how a run ended; one without a score was ended early at a rung, or failed."""
         found = self._open.pop(number)
         self._close(found.trial, score, cost, rungs)
@@ -115,23 +126,32 @@ class PipelineSearch:
             trial, config = self._draw(number)
             run_id = self._identify(config)
             if run_id not in self._known:
-                self._known.add(run_id)
+                self._known[run_id] = config.name
                 self._asked += 1
                 self._open[self._asked] = _Open(trial, config, run_id)
                 return self._asked, config, run_id
             self._study.tell(trial, state=TrialState.FAIL)
-        self._trials = 0
+        self.unmade, self._trials = 1 + self._trials, 0
         return None
 
     def _draw(self, attempt: int) -> tuple[optuna.Trial, RunConfig]:
         """Give a new trial; a sampler that starts anew must not repeat its first draws."""
         drawing = [self._of.seed, self._entry.name, len(self._known), attempt]
-        self._study.sampler = self._sampler(self._of.sampler, drawing)
+        name: Sampler = self._of.sampler if attempt < _INFORMED else "random"
+        self._study.sampler = self._sampler(name, drawing)
+        left = self._with_points_left()
         if attempt == _TRIES - 1 and math.isfinite(self._size):
             self._queue.extend(itertools.islice(self._unknown(self._points()), 1))
+        elif attempt and not self._queue and len(left) < len(self._spaces):
+            self._queue.append({_METHOD: left[int(digest(drawing), 16) % len(left)]})
         if self._queue:
             self._study.enqueue_trial(self._queue.popleft())
         return self._suggest(self._study.ask())
+
+    def _with_points_left(self) -> list[str]:
+        """Give the pipelines that are not used up; Optuna's own choice is always among all."""
+        known = Counter(self._known.values())
+        return [name for name, space in self._spaces.items() if known[name] < num_points(space)]
 
     def _sampler(self, name: Sampler, drawing: Sequence[object]) -> BaseSampler:
         seed = int(digest(drawing), 16) % 2**32
@@ -147,10 +167,11 @@ class PipelineSearch:
         space = self._spaces[name]
         return trial, self._config(name, {key: drawn(trial, key, space[key]) for key in space})
 
-    def _close(self, trial: optuna.Trial, score: float | None, cost: float, rungs: Rungs) -> None:
+    def _close(self, trial: optuna.Trial, score: float | None, cost: float, rungs: Seen) -> None:
         """End an Optuna trial."""
-        for step in sorted(rungs):
-            trial.report(rungs[step], step)
+        if len(self._of.objectives) == 1:  # Optuna takes intermediate scores of no other study
+            for step in sorted(rungs):
+                trial.report(rungs[step], step)
         if score is None or not math.isfinite(score):
             early = score is None and rungs
             trial.study.tell(trial, state=TrialState.PRUNED if early else TrialState.FAIL)
@@ -204,15 +225,26 @@ class PipelineSearch:
 
     def _recall(self, run: PastRun) -> None:
         """Note an earlier run on these inputs; replay what lies in today's ranges."""
-        config, space = run.config, self._spaces[run.config.name]
+        config = run.config
         if not run.warm:
             if config.seed != self._of.seed:
                 return
             self._note(run.run_id, config, run.score)
-        values = {key: config.values()[key] for key in space}
-        inside = all(_contains(space[key], value) for key, value in values.items())
-        if inside and (run.warm or self._config(config.name, values) == config):
-            self._replay(run, values)
+        if self._inside(config) and (run.warm or self._is_todays(config)):
+            self._replay(run, self._searched(config))
+
+    def _searched(self, config: RunConfig) -> dict[str, Value]:
+        """Give what today's search varies of a run."""
+        values = config.values()
+        return {key: values[key] for key in self._spaces[config.name]}
+
+    def _inside(self, config: RunConfig) -> bool:
+        space = self._spaces[config.name]
+        return all(contains(space[key], value) for key, value in self._searched(config).items())
+
+    def _is_todays(self, config: RunConfig) -> bool:
+        """Whether today's search may suggest exactly this run."""
+        return self._inside(config) and self._config(config.name, self._searched(config)) == config
 
     def _replay(self, run: PastRun, values: Mapping[str, Value]) -> None:
         """Ask for and tell a run that was done before, as if it had been asked for now."""
@@ -224,7 +256,7 @@ class PipelineSearch:
         if run.warm:
             self.warm += 1
         else:
-            self._known.add(run.run_id)
+            self._known[run.run_id] = run.config.name
         self._close(trial, run.score, run.cost, {} if run.warm else run.rungs)
 
     @property
@@ -238,31 +270,26 @@ class PipelineSearch:
             raise ConfigError(problem_list(self._entry.name, problems))
         return int(budget)
 
-    def _first(self) -> Iterator[dict[str, Value]]:
-        """Yield what is asked for before anything is drawn: defaults, and all of a finite space."""
-        defaults = ((name, self._config(name, {})) for name in self._pipelines)
+    def _first(self, unfinished: Iterable[RunConfig]) -> Iterator[dict[str, Value]]:
+        """Yield what is asked for before anything is drawn.
+
+        That is what is to go on, then the defaults, and all of a finite space.
+        """
+        defaults = (self._config(name, {}) for name in self._pipelines)
         grid = self._of.sampler == "grid"
         points = self._points() if self._budget == self._size else ()
-        return self._unknown(itertools.chain(() if grid else defaults, points))
+        return self._unknown(itertools.chain(unfinished, () if grid else defaults, points))
 
-    def _points(self) -> Iterator[tuple[str, RunConfig]]:
+    def _points(self) -> Iterator[RunConfig]:
         for name, space in self._spaces.items():
             for values in all_points(space):
-                yield name, self._config(name, values)
+                yield self._config(name, values)
 
-    def _unknown(self, points: Iterable[tuple[str, RunConfig]]) -> Iterator[dict[str, Value]]:
-        """Yield those that lie in today's ranges and are new, each once, as Optuna takes them."""
+    def _unknown(self, configs: Iterable[RunConfig]) -> Iterator[dict[str, Value]]:
+        """Yield those that today's search may suggest and are new, once, as Optuna takes them."""
         seen = set(self._known)
-        for name, config in points:
-            values = {key: config.values()[key] for key in self._spaces[name]}
-            inside = all(_contains(self._spaces[name][key], value) for key, value in values.items())
+        for config in configs:
             run_id = self._identify(config)
-            if inside and run_id not in seen:
+            if self._is_todays(config) and run_id not in seen:
                 seen.add(run_id)
-                yield {_METHOD: name, **values}
-
-
-def _contains(range_: Distribution, value: Value) -> bool:
-    if isinstance(range_, Choice):
-        return value in range_.values
-    return not isinstance(value, str) and range_.low <= value <= range_.high
+                yield {_METHOD: config.name, **self._searched(config)}

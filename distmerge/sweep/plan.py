@@ -1,12 +1,10 @@
 """What a sweep would do, found out from file headers without starting anything."""
 
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import zip_longest
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from distmerge.methods import HYPERS
 from distmerge.spec import (
@@ -23,6 +21,7 @@ from distmerge.spec import (
     search_space,
 )
 from distmerge.sweep.environment import set_ray_environment
+from distmerge.sweep.sections import Row, Section, section_lines
 from distmerge.sweep.seeds import other_seeds
 from distmerge.zoo import cache_root, zoo_files
 
@@ -31,15 +30,6 @@ if TYPE_CHECKING:
     from distmerge.sweep.history import StoredRows
     from distmerge.sweep.inputs import Inputs
     from distmerge.sweep.search import Search
-
-Row = Sequence[object]
-
-
-class Section(NamedTuple):
-    """A heading and aligned rows."""
-
-    title: str
-    rows: Sequence[Row]
 
 
 @dataclass(frozen=True)
@@ -52,6 +42,8 @@ class _Known:
     digests: "Digests | None"
     rows: "StoredRows"
     place: str
+    fork: str
+    """What is said of the runs that are taken over; nothing if none are to be."""
 
     @property
     def missing(self) -> "tuple[FeatureKey, ...] | None":
@@ -82,37 +74,48 @@ class _Known:
         return feature_keys("", {**models, PRETRAINED: ""}, models, images, others)
 
 
-def plan_lines(study: Study) -> Iterator[str]:
+def plan_lines(study: Study, parent: str | None = None) -> Iterator[str]:
     """Yield what the study would run, on what, where, and what is done already.
 
     Lines of a section are indented; warnings come last but for the results.
 
+    Args:
+        study: what would run.
+        parent: a study in the same storage whose runs would be taken over.
+
     Raises:
         CapacityError: the cluster of ``RAY_ADDRESS`` does not answer, or is too small.
         CheckpointError: lists everything of the checkpoints, heads and data that does not fit.
-        ConfigError: stages or unseen tasks do not fit.
+        ConfigError: stages or unseen tasks do not fit, the study was run with other content, or
+            ``parent`` has no rows.
         DataError: a task's images do not fit.
         ResultsError: the storage cannot be read.
     """
+    from distmerge.results import RunStore
+    from distmerge.sweep.changes import check_unchanged
+
     yield f"study {study.study}, seed {study.seed}, protocol {study.protocol}"
     files = study.models if isinstance(study.models, ModelFiles) else zoo_files(study.models.zoo)
     if files is None:
-        yield from _text(Section("runs", list(_run_rows(study))))
-        yield from _text(_cluster(study))
+        check_unchanged(RunStore(study.storage, HYPERS), study)
+        yield from section_lines(Section("runs", list(_run_rows(study))))
+        yield from section_lines(_cluster(study))
         yield "models: the zoo is not built yet; the sweep builds it first, once"
         return
-    known = _known(study, files)
+    known = _known(study, files, parent)
     for section in _sections(known):
-        yield from _text(section)
+        yield from section_lines(section)
     yield ""
     yield f"results: {known.place}; runs still to do: {_remaining(known)}"
 
 
-def _known(study: Study, files: ModelFiles) -> _Known:
+def _known(study: Study, files: ModelFiles, parent: str | None) -> _Known:
     from distmerge.results import RunStore
+    from distmerge.sweep.changes import check_unchanged
+    from distmerge.sweep.fork import with_taken
     from distmerge.sweep.history import stored_rows
     from distmerge.sweep.inputs import read_inputs
-    from distmerge.sweep.known import remembered
+    from distmerge.sweep.known import known_place, remembered
     from distmerge.sweep.prepare import (
         check_batches,
         check_corrections,
@@ -129,9 +132,13 @@ def _known(study: Study, files: ModelFiles) -> _Known:
     check_tower(study, inputs.config)
     adapt = inputs.certain("adapt")
     check_batches(study, {t.name: adapt[t.name] for t in source.seen if t.name in adapt})
-    digests = remembered(cache_root(), source, crossed_roles(study))
+    digests = remembered(known_place(cache_root(), source, crossed_roles(study)))
     store = RunStore(study.storage, HYPERS)
-    return _Known(study, source, inputs, digests, stored_rows(store, study), store.place)
+    check_unchanged(store, study, digests)
+    rows, fork = stored_rows(store, study), ""
+    if parent is not None:
+        rows, fork = with_taken(rows, store, parent, study, digests)
+    return _Known(study, source, inputs, digests, rows, store.place, fork)
 
 
 def _sections(known: _Known) -> Iterator[Section]:
@@ -139,7 +146,13 @@ def _sections(known: _Known) -> Iterator[Section]:
 
     nodes = _nodes(known.study)
     actors = _num_actors(known, nodes)
-    held = memory(known.study, known.inputs, num_tasks=len(known.source.seen), num_actors=actors)
+    held = memory(
+        known.study,
+        known.inputs,
+        num_tasks=len(known.source.seen),
+        num_actors=actors,
+        keys=known.keys,
+    )
     yield Section("tower", list(_tower_rows(known)))
     yield Section("tasks", list(_task_rows(known)))
     yield Section("runs", list(_run_rows(known.study, known)))
@@ -184,6 +197,7 @@ def _run_rows(study: Study, known: _Known | None = None) -> Iterator[Row]:
         yield from ((f"  {key} = {value}",) for key, value in shown.items())
     warm = _search(known, study.pipelines).warm if known else 0
     yield from [(f"warm start from {warm} runs of earlier studies",)] if warm else []
+    yield from [(known.fork,)] if known and known.fork else []
 
 
 def _time(known: _Known, entry: Pipeline | AnyOf) -> str:
@@ -221,7 +235,7 @@ def _by_settings(config: RunConfig) -> str:
 
 def _remaining(known: _Known) -> str:
     left = _search(known, known.study.pipelines).remaining
-    unsure = known.digests is None and not known.rows.own.empty
+    unsure = known.digests is None and bool(known.fork or not known.rows.own.empty)
     return f"at most {left} (no sweep has read these files yet)" if unsure else str(left)
 
 
@@ -279,22 +293,3 @@ def _placement_rows(
     for name, groups in placed.items():
         has = [f"{nodes[name].get(kind, 0):g}" for kind in ("CPU", "GPU")]
         yield name, *has, "; ".join(", ".join(group) for group in groups) or "none"
-
-
-def _text(section: Section) -> Iterator[str]:
-    """Yield a heading and its rows, columns aligned; numbers to the right."""
-    yield ""
-    yield section.title
-    cells = [[str(cell) for cell in row] for row in section.rows]
-    widths = [max(map(len, column)) for column in zip_longest(*cells, fillvalue="")]
-    numeric = [_numeric(column[1:]) for column in zip_longest(*cells, fillvalue="")]
-    for row in cells:
-        padded = (
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(row, widths, numeric, strict=False)
-        )
-        yield f"  {'  '.join(padded)}".rstrip()
-
-
-def _numeric(cells: Sequence[str]) -> bool:
-    return bool(cells) and all(re.fullmatch(r"[\d.,?~]+", cell) for cell in cells)

@@ -17,6 +17,7 @@ from distmerge.coordinator import (
     load_material,
     load_vectors,
     source_digests,
+    with_digests,
     with_head_files,
 )
 from distmerge.errors import ConfigError, DataError, problem_list
@@ -38,10 +39,9 @@ from distmerge.spec import (
     run_config,
     search_space,
 )
-from distmerge.sweep.fork import take_over
 from distmerge.sweep.history import past_runs, stored_rows
 from distmerge.sweep.inputs import read_inputs
-from distmerge.sweep.known import remember
+from distmerge.sweep.known import known_place, remember
 from distmerge.sweep.search import Search
 from distmerge.tasks import Role
 from distmerge.taskvectors import TaskVectors, last_layer
@@ -65,13 +65,13 @@ class Prepared:
     search: Search
 
 
-def prepare(study: Study, report: Report, parent: str | None = None) -> Prepared:
-    """Give the study's inputs, checked; of ``parent`` it takes over the runs that are the same.
+def prepare(study: Study, report: Report) -> Prepared:
+    """Give the study's inputs, checked; nothing is stored.
 
     Raises:
         CheckpointError: a checkpoint or head does not fit.
         ConfigError: an unseen task is unknown, too few are left to merge, or a correction follows
-            a router, or ``parent`` has no rows.
+            a router.
         DataError: a task's images or labels do not fit, or are fewer than a method's batch.
         ZooError: the built-in zoo cannot be built.
     """
@@ -82,23 +82,30 @@ def prepare(study: Study, report: Report, parent: str | None = None) -> Prepared
     source = study_source(study, _files(study, report))
     check_unseen(study, source)
     check_tower(study, read_inputs(source).config)
+    known = known_place(cache_root(), source, crossed_roles(study))
+    source = with_digests(source)
     material = load_material(source)
-    named, source = source, with_head_files(source, (*material.tasks, *material.unseen))
+    source = with_head_files(source, (*material.tasks, *material.unseen))
     source = found_source(source, material)
     check_batches(study, {task.name: len(task.adapt) for task in material.tasks})
     vectors = load_vectors(source, material.tower)
     digests = source_digests(source, material, crossed_roles(study))
-    remember(cache_root(), named, crossed_roles(study), digests)
+    remember(known, digests)
     store = RunStore(study.storage, HYPERS)
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # one line per pipeline says nothing
-    if parent is not None:
-        report(f"runs taken over from {parent}: {take_over(store, parent, study, digests)}")
-    identify = partial(run_id, study, digests)
-    past = past_runs(stored_rows(store, study), study, identify)
-    search = Search(study, HYPERS, identify, past)
-    if search.warm:
-        report(f"warm start: the search learns from {search.warm} runs of earlier studies")
+    search = new_search(store, study, digests)
     return Prepared(study, source, material, vectors, digests, features, store, search)
+
+
+def new_search(store: RunStore, study: Study, digests: Digests) -> Search:
+    """Give the search of a study, which knows the runs that are stored.
+
+    Raises:
+        ConfigError: a study that ``warm_start`` names has no results.
+        ResultsError: the storage cannot be read.
+    """
+    identify = partial(run_id, study, digests)
+    return Search(study, HYPERS, identify, past_runs(stored_rows(store, study), study, identify))
 
 
 def study_source(study: Study, files: ModelFiles) -> Source:
@@ -172,8 +179,8 @@ def check_batches(study: Study, adapt_images: Mapping[str, int]) -> None:
         DataError: lists the pipelines and tasks where it has not.
     """
     problems = [
-        f"pipelines.{i}: {stage.method} draws {stage.hyper.images_per_step} images per step; "
-        f"task {task} has {available} adapt images"
+        f"pipelines.{i}: {stage.method} draws {stage.hyper.images_per_step} samples per step; "
+        f"task {task} has {available} adapt samples"
         for i, pipeline in _numbered(study)
         for stage in run_config(pipeline, _largest(pipeline), study.seed, HYPERS).stages
         for task, available in adapt_images.items()
@@ -239,6 +246,7 @@ def check_tower(study: Study, config: AnyTower) -> None:
 
 def _layer_problems(study: Study, config: AnyTower) -> Iterator[str]:
     """Yield the pipelines that want a layer, by default or by choice, that the tower has not."""
+    names = tuple(tower_shapes(config))
     for i, pipeline in _numbered(study):
         ranges = search_space(pipeline, HYPERS)
         choices = {k: r.values for k, r in ranges.items() if isinstance(r, Choice)}
@@ -249,7 +257,7 @@ def _layer_problems(study: Study, config: AnyTower) -> Iterator[str]:
             for stage in run_config(pipeline, point, study.seed, HYPERS).stages
         }
         for layer, method in layers.items():
-            if layer and not last_layer(tuple(tower_shapes(config)), layer):
+            if layer and not last_layer(names, layer):
                 yield (
                     f"pipelines.{i}: {method}.layer: a {config.backbone} has no layer {layer}; "
                     f"set {method}.layer: head"

@@ -1,22 +1,18 @@
 """Successive halving: at every rung, who goes on."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
-from distmerge.coordinator import Progress
-from distmerge.results import ADAPT, MEAN, Metric
+from distmerge.coordinator import Digests, Progress
+from distmerge.errors import PrunedError
+from distmerge.results import ADAPT, MEAN, Metric, RunStore
+from distmerge.run import run_id
 from distmerge.spec import Halving, Study
-from distmerge.sweep.history import RUNG, PastRun
+from distmerge.sweep.current import Identify
+from distmerge.sweep.history import RUNG, PastRun, past_runs, stored_rows
 
 Seen = Mapping[int, float]
 """A run's label-free scores at the rungs that it reached, by step."""
-
-
-class PrunedError(Exception):
-    """The study ends a run early; not an error of the run."""
-
-    def __init__(self, seen: Seen) -> None:
-        super().__init__(f"ended early at step {max(seen)}")
-        self.seen = seen
 
 
 class Rungs:
@@ -49,12 +45,27 @@ class Rungs:
         return score >= arrived[max(1, len(arrived) // self.asha.reduction) - 1]
 
 
+def rungs_reader(store: RunStore, study: Study, digests: Digests) -> Callable[[], Rungs] | None:
+    """Give what reads where halving stands; None for a study without it.
+
+    That follows from what is stored of the runs that ended and of those that were interrupted.
+    """
+    if study.asha is None:
+        return None
+    return partial(_stored_rungs, store, study, partial(run_id, study, digests))
+
+
+def _stored_rungs(store: RunStore, study: Study, identify: Identify) -> Rungs:
+    alone = study.model_copy(update={"warm_start": ()})
+    return Rungs(study, past_runs(stored_rows(store, alone), alone, identify))
+
+
 class Looks:
     """Watches one run: takes its score at every rung, and asks whether it goes on.
 
     Args:
         asha: where the rungs are; None: there are none.
-        seen: the scores that an earlier attempt at the run had.
+        seen: the scores that an earlier attempt at the run had; it went on from each.
         stays: takes the scores up to now; gives whether the run goes on.
         observe: sees every step first.
     """
@@ -78,7 +89,7 @@ class Looks:
         self._observe(progress)
         step = progress.before + progress.step
         last = progress.step == progress.steps
-        if last or self._asha is None or not self._asha.is_rung(step):
+        if last or self._asha is None or not self._asha.is_rung(step) or step in self.seen:
             return
         self.seen[step] = progress.check() if progress.score is None else progress.score
         seen = {s: score for s, score in self.seen.items() if s <= step}

@@ -35,6 +35,13 @@ def drawn(trial: optuna.Trial, key: str, range_: Distribution) -> Value:
             return trial.suggest_float(key, low, high, log=isinstance(range_, LogUniform))
 
 
+def contains(range_: Distribution, value: Value) -> bool:
+    """Whether a value lies in a range."""
+    if isinstance(range_, Choice):
+        return value in range_.values
+    return not isinstance(value, str) and range_.low <= value <= range_.high
+
+
 def sampler(
     name: Sampler, seed: int, *, trials: int, space: Mapping[str, Distribution] | None
 ) -> BaseSampler:

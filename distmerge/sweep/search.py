@@ -9,7 +9,6 @@ from distmerge.spec import Hyper, RunConfig, Study
 from distmerge.sweep.current import Identify
 from distmerge.sweep.history import PastRun
 from distmerge.sweep.pipeline_search import PipelineSearch
-from distmerge.sweep.rungs import Rungs
 
 NO_RUNGS: Mapping[int, float] = MappingProxyType({})
 
@@ -34,8 +33,9 @@ class Search:
     With one run at a time a seed always gives the same runs, interrupted or not; several at a time
     end in an order of their own, and what is suggested follows it.
 
-    Finished runs count towards a pipeline's trials and inform its sampler, so a study that is
-    started again goes on where it stopped; the state of the search is the results dataset.
+    Finished runs count towards a pipeline's trials and inform its sampler, and runs that were
+    interrupted or failed are asked for first, so a study that is started again goes on where it
+    stopped; the state of the search is the results dataset.
 
     Raises:
         ConfigError: a grid is asked for and a range has no end of points.
@@ -51,20 +51,13 @@ class Search:
         self._searches = [
             PipelineSearch(entry, study, hypers, identify, past) for entry in study.pipelines
         ]
-        self.rungs = Rungs(study, past)
-        """Where successive halving stands."""
-        self._order = self._turns()
-        self._open = 0
+        again = (i for i, search in enumerate(self._searches) for _ in range(search.again))
+        self._order = itertools.chain(again, self._turns())
 
     @property
     def remaining(self) -> int:
         """How many runs are still to be asked for; at most, where a best one is not known yet."""
         return sum(search.remaining for search in self._searches)
-
-    @property
-    def unfinished(self) -> int:
-        """How many runs are still to be asked for, or were asked for and not told of."""
-        return self.remaining + self._open
 
     @property
     def warm(self) -> int:
@@ -76,7 +69,6 @@ class Search:
         for index in itertools.islice(self._order, len(self._searches)):
             found = self._searches[index].ask()
             if found is not None:
-                self._open += 1
                 return Suggestion(index, *found)
         return None
 
@@ -95,9 +87,17 @@ class Search:
             cost: adapt images drawn.
             rungs: label-free scores by step, of a run that did not fail.
         """
-        self._open -= 1
         if suggestion.number is not None:
             self._searches[suggestion.pipeline].tell(suggestion.number, score, cost, rungs)
+
+    def gaps(self) -> Iterator[str]:
+        """Yield the pipelines whose trials were not all made, one line each."""
+        for search in self._searches:
+            if search.unmade:
+                yield (
+                    f"{search.name}: {search.unmade} trials were not made: no configuration was "
+                    "found that is not run yet; widen a range, or ask for fewer trials"
+                )
 
     def _turns(self) -> Iterator[int]:
         while self.remaining:

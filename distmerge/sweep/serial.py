@@ -5,6 +5,7 @@ from distmerge.run import Session, references
 from distmerge.sweep.board import Board
 from distmerge.sweep.gate import check_sanity
 from distmerge.sweep.prepare import Prepared, Report
+from distmerge.sweep.rungs import rungs_reader
 from distmerge.sweep.trial import Done, Recorder, attempt, ended
 
 
@@ -17,7 +18,8 @@ def sweep_here(prepared: Prepared, board: Board, report: Report) -> None:
     """
     session = _session(prepared, report)
     check_sanity(session, report)
-    recorder = Recorder(prepared.store, prepared.study.study, prepared.search.rungs)
+    rungs = rungs_reader(prepared.store, prepared.study, prepared.digests)
+    recorder = Recorder(prepared.store, prepared.study.study, rungs)
     for record in references(session, recorder.finished):
         recorder.append(Done(record, None))
     with board:
@@ -28,6 +30,8 @@ def sweep_here(prepared: Prepared, board: Board, report: Report) -> None:
             result = ended(done.record)
             prepared.search.tell(suggestion, result.score, result.cost, dict(result.rungs))
             board.ended(suggestion, result)
+    for line in prepared.search.gaps():
+        report(line)
 
 
 def _session(prepared: Prepared, report: Report) -> Session:

@@ -29,13 +29,15 @@ from distmerge.coordinator import (
 )
 from distmerge.methods.contract import PRETRAINED, IndividualModels
 from distmerge.run import Session
-from distmerge.spec import RayConfig, Study
+from distmerge.spec import RayConfig, RunConfig, Study
 from distmerge.sweep.prepare import Prepared, Report
-from distmerge.sweep.rungs import Seen
+from distmerge.sweep.rungs import Seen, rungs_reader
 from distmerge.sweep.trial import Done, Recorder
+from distmerge.sweep.unfinished import Unfinished
 from distmerge.taskvectors import BankArrays, mapped_vectors
 
-RecorderActor = ray.remote(Recorder)
+_STOP = "stop"  # calls that do not wait behind writes
+RecorderActor = ray.remote(concurrency_groups={_STOP: 1})(Recorder)
 
 
 @dataclass(frozen=True)
@@ -63,23 +65,24 @@ class Writer:
         """Keep an unfinished run's state, in place of an older one."""
         self._answer(self.actor.write_state.remote(run_id, content))
 
-    def read_rungs(self, method: str, run_id: str) -> Seen:
-        """Give the scores at rungs that an unfinished run had."""
-        seen: Seen = self._answer(self.actor.read_rungs.remote(method, run_id))
-        return seen
+    def begin(self, run_id: str, config: RunConfig) -> Unfinished:
+        """Note that a run is in progress; give what is known of it from earlier attempts."""
+        known: Unfinished = self._answer(self.actor.begin.remote(run_id, config))
+        return known
 
-    def stays(self, method: str, run_id: str, seen: Seen) -> bool:
+    def stays(self, run_id: str, seen: Seen) -> bool:
         """Keep a run's scores at rungs; give whether it goes on from the last one."""
-        stays: bool = self._answer(self.actor.stays.remote(method, run_id, seen))
+        stays: bool = self._answer(self.actor.stays.remote(run_id, seen))
         return stays
 
     def halt(self) -> None:
-        """Ask the runs in progress to save their state and end."""
-        self._answer(self.actor.halt.remote())
+        """Ask the runs in progress to save their state and end; nobody waits for an answer."""
+        self.actor.halt.options(concurrency_group=_STOP).remote()
 
     def is_halted(self) -> bool:
         """Whether that was asked."""
-        halted: bool = self._answer(self.actor.is_halted.remote())
+        asked = self.actor.is_halted.options(concurrency_group=_STOP).remote()
+        halted: bool = self._answer(asked)
         return halted
 
     def _answer(self, ref: Any) -> Any:
@@ -183,4 +186,5 @@ def _start_recorder(prepared: Prepared, config: RayConfig) -> Any:
         max_task_retries=config.max_restarts,
         scheduling_strategy=here,
     )
-    return options.remote(prepared.store, prepared.study.study, prepared.search.rungs)
+    rungs = rungs_reader(prepared.store, prepared.study, prepared.digests)
+    return options.remote(prepared.store, prepared.study.study, rungs)

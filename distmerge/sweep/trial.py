@@ -1,6 +1,5 @@
 """One run as a sweep does it: an error becomes a row, the sweep goes on."""
 
-import json
 import math
 import time
 from collections.abc import Callable
@@ -12,16 +11,32 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import torch
 
 from distmerge.coordinator import IMAGES_DRAWN, Checkpoint, Progress, recipe_bytes
-from distmerge.errors import ResultsError, WorkerTimeoutError
+from distmerge.errors import (
+    PrunedError,
+    ResultsError,
+    RunTimeoutError,
+    WorkerDiedError,
+    WorkerTimeoutError,
+)
 from distmerge.evaluation import MEAN
 from distmerge.results import ADAPT, RunRecord, RunStore, suspicions
 from distmerge.run import Session, named_record, run, run_id
 from distmerge.spec import RunConfig, Study
 from distmerge.sweep.board import Ended
 from distmerge.sweep.history import RUNG
-from distmerge.sweep.rungs import Looks, PrunedError, Rungs, Seen, rung_metrics
+from distmerge.sweep.rungs import Looks, Rungs, Seen, rung_metrics
+from distmerge.sweep.unfinished import (
+    Unfinished,
+    find_unfinished,
+    remove_unfinished,
+    write_unfinished,
+)
 
-_RAY_OUT_OF_MEMORY = ("low on memory", "out of memory issue")  # what Ray says when it kills
+# What Ray says when it kills; what torch and its oneDNN say of memory that is not a GPU's.
+_OUT_OF_MEMORY = (
+    *("low on memory", "out of memory issue"),
+    *("can't allocate memory", "could not create a primitive"),
+)
 
 
 class Done(NamedTuple):
@@ -43,11 +58,11 @@ class States(Protocol):
         """Keep a run's state, in place of an older one."""
         ...
 
-    def read_rungs(self, method: str, run_id: str) -> Seen:
-        """Give the scores at rungs that an earlier attempt had; none if there is none."""
+    def begin(self, run_id: str, config: RunConfig) -> Unfinished:
+        """Note that a run is in progress; give what is known of it from earlier attempts."""
         ...
 
-    def stays(self, method: str, run_id: str, seen: Seen) -> bool:
+    def stays(self, run_id: str, seen: Seen) -> bool:
         """Keep a run's scores at rungs; give whether it goes on from the last one."""
         ...
 
@@ -67,35 +82,28 @@ def attempt(
 
     Raises:
         ResultsError: the run's state cannot be read or written: the run is not to blame.
+        WorkerDiedError: nor is it where a worker is lost for good.
+        WorkerTimeoutError: nor where one does not answer.
     """
-    started_at, start = datetime.now(UTC), time.perf_counter()
+    blank = replace(named_record(session, config), trial_id=trial_id, started_at=datetime.now(UTC))
+    checkpoint = Checkpoint.none()
     try:
-        checkpoint = _checkpoint(session, config, states)
+        checkpoint = _checkpoint(session, blank.run_id, states)
         looks = _looks(session, config, observe, states)
         model, record = run(session, config, _limited(looks, session.study), checkpoint)
-    except ResultsError:
+    except (ResultsError, WorkerDiedError, WorkerTimeoutError):
         raise
     except PrunedError as pruned:
-        early = replace(
-            named_record(session, config),
-            trial_id=trial_id,
-            status="pruned",
-            step=max(pruned.seen),
-            wall_s=time.perf_counter() - start,
-            started_at=started_at,
-            metrics=rung_metrics(pruned.seen),
+        seen = pruned.seen
+        spent = _with_time(blank, session, checkpoint)
+        return Done(
+            replace(spent, status="pruned", step=max(seen), metrics=rung_metrics(seen)), None
         )
-        return Done(early, None)
     except Exception as error:  # noqa: BLE001  # one failed run is one row; the sweep goes on
-        failed = replace(
-            named_record(session, config),
-            trial_id=trial_id,
-            status="error",
-            error=f"{type(error).__name__}: {error}{advice(error)}",
-            wall_s=time.perf_counter() - start,
-            started_at=started_at,
+        said = f"{type(error).__name__}: {error}{advice(error)}"
+        return Done(
+            replace(_with_time(blank, session, checkpoint), status="error", error=said), None
         )
-        return Done(failed, None)
     metrics = (*record.metrics, *rung_metrics(looks.seen))
     record = _refuse_no_number(replace(record, trial_id=trial_id, metrics=metrics))
     return Done(record, recipe_bytes(model) if record.status == "ok" else None)
@@ -104,7 +112,7 @@ def attempt(
 def advice(error: object) -> str:
     """Give what to do about an error of memory, which does not say so itself."""
     of_python = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    if not of_python and not any(words in str(error) for words in _RAY_OUT_OF_MEMORY):
+    if not of_python and not any(words in str(error) for words in _OUT_OF_MEMORY):
         return ""
     return (
         "; this run needs more memory than it had: give a trial more cores or a larger GPU share "
@@ -113,11 +121,16 @@ def advice(error: object) -> str:
     )
 
 
-def _checkpoint(session: Session, config: RunConfig, states: States | None) -> Checkpoint:
+def _with_time(record: RunRecord, session: Session, checkpoint: Checkpoint) -> RunRecord:
+    """Give the record of a run that did not come to its end with what it took up to now."""
+    wall_s = checkpoint.wall_s
+    return replace(record, wall_s=wall_s, gpu_s=wall_s if session.vectors.base.is_cuda else 0.0)
+
+
+def _checkpoint(session: Session, identity: str, states: States | None) -> Checkpoint:
     every_s = session.study.checkpoint_s
     if states is None or every_s is None:
         return Checkpoint.none()
-    identity = run_id(session.study, session.digests, config)
     return Checkpoint(states.read_state(identity), partial(states.write_state, identity), every_s)
 
 
@@ -127,13 +140,18 @@ def _looks(
     observe: Callable[[Progress], None],
     states: States | None,
 ) -> Looks:
-    """Give what sees every step, and ends the run at a rung where others are better."""
-    study = session.study
-    if states is None or study.asha is None or config.seed != study.seed:  # a repeat is no trial
-        return Looks(None, {}, lambda _: True, observe)
-    identity = run_id(study, session.digests, config)
-    seen = states.read_rungs(config.name, identity)
-    return Looks(study.asha, seen, partial(states.stays, config.name, identity), observe)
+    """Give what sees every step, and ends the run at a rung where others are better.
+
+    Raises:
+        PrunedError: an earlier attempt was told to end.
+    """
+    study, identity = session.study, run_id(session.study, session.digests, config)
+    known = states.begin(identity, config) if states else None
+    if states is None or known is None or study.asha is None or config.seed != study.seed:
+        return Looks(None, {}, lambda _: True, observe)  # a repeat is no trial
+    if known.is_pruned:
+        raise PrunedError(known.rungs)
+    return Looks(study.asha, known.rungs, partial(states.stays, identity), observe)
 
 
 def _limited(observe: Callable[[Progress], None], study: Study) -> Callable[[Progress], None]:
@@ -143,7 +161,7 @@ def _limited(observe: Callable[[Progress], None], study: Study) -> Callable[[Pro
 
     def look(progress: Progress) -> None:
         if time.monotonic() > end:
-            raise WorkerTimeoutError(
+            raise RunTimeoutError(
                 f"not done in {limit_s:g} s (trial_timeout_s): {progress.problem} is at step "
                 f"{progress.step} of {progress.steps}"
             )
@@ -192,35 +210,56 @@ def _state_name(study: str, run_id: str) -> str:
     return f"_runs/{study}/{run_id}.safetensors"
 
 
-def _rungs_name(study: str, run_id: str) -> str:
-    return f"_runs/{study}/{run_id}.json"
+class _Attempt(NamedTuple):
+    """The last stored attempt at a run, and what tells it from any other."""
+
+    number: int
+    trial_id: str = ""
+    started_at: datetime | None = None
 
 
 class Recorder:
-    """Writes what runs leave, numbering the attempts at each; the only writer of a sweep."""
+    """Writes what runs leave, numbering the attempts at each; the only writer of a sweep.
+
+    It knows no more than what is stored, so that one that is started in place of another goes on
+    as that would have.
+
+    Args:
+        store: where everything is written.
+        study: name of the study.
+        rungs: reads where successive halving stands; None: there are no rungs.
+    """
 
     halted = False
     """Whether runs in progress are to save their state and end."""
 
-    def __init__(self, store: RunStore, study: str, rungs: Rungs | None = None) -> None:
-        self._store, self._study, self._rungs = store, study, rungs
+    def __init__(
+        self, store: RunStore, study: str, rungs: Callable[[], Rungs] | None = None
+    ) -> None:
+        self._store, self._study, self._rungs = store, study, rungs and rungs()
         rows = store.records(study)
         self.finished = frozenset(rows.loc[rows["status"] == "ok", "run_id"])
-        last = rows.groupby("run_id")["attempt"].max()
-        self._attempts = {str(run_id): int(number) for run_id, number in last.items()}
+        last = rows.sort_values("attempt").drop_duplicates("run_id", keep="last")
+        columns = (last[name] for name in ("attempt", "trial_id", "started_at"))
+        attempts = map(_Attempt, *columns)
+        self._attempts = dict(zip(last["run_id"], attempts, strict=True))
 
     def append(self, done: Done) -> None:
-        """Store a run's recipe, then its rows: a row never names a recipe that is not there."""
+        """Store a run's recipe, then its rows: a row never names a recipe that is not there.
+
+        An attempt that is stored already, as by a recorder that died then, is not stored again.
+        """
         record = done.record
-        number = self._attempts.get(record.run_id, -1) + 1
-        if done.recipe is not None:
-            self._store.write_file(recipe_name(record.study, record.run_id), done.recipe)
-        self._store.append(replace(record, attempt=number))
-        self._attempts[record.run_id] = number
-        if record.status != "error":
+        last = self._attempts.get(record.run_id, _Attempt(-1))
+        if last[1:] != (record.trial_id, record.started_at):
+            number = int(last.number) + 1
+            if done.recipe is not None:
+                self._store.write_file(recipe_name(record.study, record.run_id), done.recipe)
+            self._store.append(replace(record, attempt=number), earlier=range(number))
+            self._attempts[record.run_id] = _Attempt(number, record.trial_id, record.started_at)
+        if record.status != "error":  # a failed run is to go on in the next sweep
             self._store.remove_file(_state_name(self._study, record.run_id))
-        if self._rungs and self._rungs.asha and record.status != "error":
-            self._store.remove_file(_rungs_name(self._study, record.run_id))
+            remove_unfinished(self._store, self._study, record.run_id)
 
     def read_state(self, run_id: str) -> bytes:
         """Give what an unfinished run left, nothing if there is none."""
@@ -230,19 +269,23 @@ class Recorder:
         """Keep an unfinished run's state, in place of an older one."""
         self._store.write_file(_state_name(self._study, run_id), content)
 
-    def read_rungs(self, method: str, run_id: str) -> Seen:
-        """Give the scores at rungs that an unfinished run had."""
-        content = self._store.find_file(_rungs_name(self._study, run_id))
-        seen = {int(step): float(score) for step, score in json.loads(content or "{}").items()}
-        assert self._rungs
-        self._rungs.note(method, run_id, seen)
-        return seen
+    def begin(self, run_id: str, config: RunConfig) -> Unfinished:
+        """Note that a run is in progress; give what is known of it from earlier attempts."""
+        known = find_unfinished(self._store, self._study, run_id)
+        if known is None:
+            known = Unfinished(config, datetime.now(UTC).isoformat())
+            write_unfinished(self._store, self._study, run_id, known)
+        return known
 
-    def stays(self, method: str, run_id: str, seen: Seen) -> bool:
+    def stays(self, run_id: str, seen: Seen) -> bool:
         """Keep a run's scores at rungs; give whether it goes on from the last one."""
-        self._store.write_file(_rungs_name(self._study, run_id), json.dumps(seen).encode())
+        known = find_unfinished(self._store, self._study, run_id)
+        assert known
         assert self._rungs
-        return self._rungs.stays(method, run_id, max(seen), seen[max(seen)])
+        stays = self._rungs.stays(known.config.name, run_id, max(seen), seen[max(seen)])
+        known = known._replace(rungs=seen, is_pruned=not stays)  # kept before anyone is told
+        write_unfinished(self._store, self._study, run_id, known)
+        return stays
 
     def halt(self) -> None:
         """Ask the runs in progress to save their state and end."""

@@ -12,9 +12,8 @@ from ray.tune.search import Searcher
 
 from distmerge.actors import cluster, trial_resources
 from distmerge.coordinator import Progress
-from distmerge.methods import HYPERS
 from distmerge.run import references
-from distmerge.spec import Pipeline, RayConfig, run_config
+from distmerge.spec import RayConfig
 from distmerge.sweep.board import Board
 from distmerge.sweep.gate import check_sanity
 from distmerge.sweep.prepare import Prepared, Report, device_name, limit_threads
@@ -22,6 +21,7 @@ from distmerge.sweep.search import Search, Suggestion
 from distmerge.sweep.shared import Shared, Writer, open_session, shared_facts
 from distmerge.sweep.signals import Stop, asked_to_stop, terminable
 from distmerge.sweep.trial import Done, attempt, ended
+from distmerge.sweep.unfinished import plain_run, run_of
 from distmerge.sweep.watch import DriverOnly, Watch
 
 _LOOK_S = 1.0  # how often a run asks whether it is to stop
@@ -46,6 +46,8 @@ def sweep_on_ray(prepared: Prepared, board: Board, report: Report) -> None:
                 shared.recorder.append(Done(record, None))
             with asked_to_stop() as stop:
                 _tune(prepared.search, Watch(board, session, shared, stop), shared)
+            for line in prepared.search.gaps():
+                report(line)
 
 
 class RunTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
@@ -59,9 +61,7 @@ class RunTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
 
     def step(self) -> dict[str, Any]:
         """Do the run, have it recorded, and give what the search needs."""
-        asked = self._config["run"]
-        pipeline = Pipeline(stages=asked["stages"])
-        config = run_config(pipeline, asked["values"], asked["seed"], HYPERS)
+        config = run_of(self._config["run"])
         recorder = self._shared.recorder
         observe = _until_halted(recorder)
         try:
@@ -107,10 +107,7 @@ class RunSearcher(DriverOnly, Searcher):  # type: ignore[misc]  # Ray is untyped
         if suggestion is None:
             return None if self._search.remaining else Searcher.FINISHED  # None: ask again later
         self._running[trial_id] = suggestion
-        config = suggestion.config
-        stages = tuple(stage.method for stage in config.stages)
-        asked = {"stages": stages, "values": config.values(), "seed": config.seed}
-        return {"run": asked}
+        return {"run": plain_run(suggestion.config)}
 
     def on_trial_complete(
         self,
@@ -185,9 +182,13 @@ def tune_runs(
 
 
 def _quiet_tune() -> None:
-    """Rows hold our results; Tune would miss its own result files, and advise to resume them."""
+    """Rows hold our results; Tune would miss its own result files, and advise to resume them.
+
+    What a trial fails with is in its row, or what the sweep ends with.
+    """
     for name in ("ray.tune.analysis.experiment_analysis", "ray.tune.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("ray.tune.execution.tune_controller").setLevel(logging.CRITICAL)
 
 
 def _keep_keys_here() -> None:

@@ -3,15 +3,16 @@
 import math
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import ray
-from ray import tune
+from ray import cloudpickle, tune
 from ray.exceptions import RayTaskError
 from ray.util import placement_group_table
 
 from distmerge.actors import trial_resources
-from distmerge.errors import CapacityError, DistmergeError
+from distmerge.errors import CapacityError, DistmergeError, ResultsError
 from distmerge.run import Session, named_record
 from distmerge.spec import RayConfig
 from distmerge.sweep.board import Board, Ended
@@ -68,6 +69,16 @@ class Watch(DriverOnly, tune.Callback):  # type: ignore[misc]  # Ray is untyped
             values = Ended(*(result[field] for field in Ended._fields))
             self._board.ended(self.running[trial.trial_id], values)
 
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """End the sweep where a second try would only wait for the storage once more.
+
+        Raises:
+            RuntimeError: the storage failed; ``failure`` says how.
+        """
+        if trial.pickled_error_file:  # Tune has not put it yet where get_pickled_error looks
+            content = Path(trial.pickled_error_file).read_bytes()
+            self._end_with(cloudpickle.loads(content), ResultsError)
+
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Record a trial whose process was lost, as a run that failed.
 
@@ -76,24 +87,30 @@ class Watch(DriverOnly, tune.Callback):  # type: ignore[misc]  # Ray is untyped
         """
         suggestion = self.running[trial.trial_id]
         error = trial.get_pickled_error() or trial.get_error()
-        if isinstance(error, RayTaskError) and isinstance(error.cause, DistmergeError):
-            self._fail(error.cause)  # of the storage or a worker: no run is to blame
+        self._end_with(error, DistmergeError)  # of the storage or a worker: no run is to blame
         reason = f"the trial's process was lost: {error}{advice(error)}"
         if trial.trial_id in self._late:
             limit_s = self._shared.study.trial_timeout_s
             reason = f"not done in {limit_s:g} s (trial_timeout_s): its process hung and was ended"
+        wall_s = time.monotonic() - self._since.get(trial.trial_id, time.monotonic())
         record = replace(
             named_record(self._session, suggestion.config),
             trial_id=trial.trial_id,
             status="error",
             error=reason,
-            wall_s=time.monotonic() - self._since.get(trial.trial_id, time.monotonic()),
+            wall_s=wall_s,
+            gpu_s=wall_s if self._shared.config.trial_gpus else 0.0,
         )
         try:
             self._shared.recorder.append(Done(record, None))
         except DistmergeError as problem:
             self._fail(problem)
         self._board.ended(suggestion, ended(record))
+
+    def _end_with(self, error: object, kind: type[DistmergeError]) -> None:
+        """End the sweep if a trial's error is of a kind that no run is to blame for."""
+        if isinstance(error, RayTaskError) and isinstance(error.cause, kind):
+            self._fail(error.cause)
 
     def _fail(self, failure: BaseException) -> None:
         """End the sweep with ``failure``.
@@ -108,7 +125,7 @@ class Watch(DriverOnly, tune.Callback):  # type: ignore[misc]  # Ray is untyped
         """Have runs save their state; end the sweep once they have, or after a while."""
         if self._halted_at is None:
             self._halted_at = time.monotonic()
-            self._shared.recorder.halt()
+        self._shared.recorder.halt()  # each time: one that was restarted has forgotten it
         if not running or time.monotonic() - self._halted_at > _HALT_S:
             self._fail(kind())
 

@@ -3,10 +3,12 @@
 from distmerge.tasks.arrays import REVISION as ARRAYS_REVISION
 from distmerge.tasks.arrays import Decoding
 from distmerge.tasks.corrupted import LEVELS, Corruption, Level, corruption_of
+from distmerge.tasks.corrupted import REVISION as CORRUPTED_REVISION
 from distmerge.tasks.decoding import UNDECODABLE, Rows, decoded
 from distmerge.tasks.found import Found
 from distmerge.tasks.listing import listed
 from distmerge.tasks.preview import Preview, locations, previewed
+from distmerge.tasks.reading import ArrayFolder
 from distmerge.tasks.sampler import batch_indices
 from distmerge.tasks.samples import (
     LabelledSamples,
@@ -21,9 +23,11 @@ from distmerge.tasks.task import ROLES, Role, Task, described_data, load_tasks, 
 
 __all__ = [
     "ARRAYS_REVISION",
+    "CORRUPTED_REVISION",
     "LEVELS",
     "ROLES",
     "UNDECODABLE",
+    "ArrayFolder",
     "Corruption",
     "Decoding",
     "Found",

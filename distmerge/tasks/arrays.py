@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from distmerge.errors import DataError
-from distmerge.files import locked
+from distmerge.files import locked, remove_unfinished
 from distmerge.spec import (
     BenchmarkData,
     Preprocess,
@@ -106,8 +106,9 @@ def array_folder(data: Described, decoding: Decoding) -> Path:
     folder = decoding.cache / key
     if not folder.exists():
         lock = folder.with_name(f".{key}.lock")
-        with writable(decoding.cache), locked(lock, wait_s=LOCK_WAIT_S):
+        with writable(decoding.cache), locked(lock, wait_s=LOCK_WAIT_S) as held:
             if not folder.exists():  # else another process has made it meanwhile
+                remove_unfinished(folder, held=held)
                 _make(folder, data, parts, classes, rows)
     return folder
 

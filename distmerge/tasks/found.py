@@ -1,6 +1,6 @@
 """What one process finds out about a task's arrays, so that no other has to read them again."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -45,3 +45,19 @@ def file_array_digest(path: Path, array: np.ndarray, cache: Path) -> str:
     with suppress(OSError), whole_file(memory) as unfinished:  # else it is read again next time
         unfinished.write_text(found)
     return found
+
+
+def checked_once(key: str, cache: Path, check: Callable[[], None]) -> None:
+    """Do a check, unless it found nothing wrong before with the same content.
+
+    Args:
+        key: names the check, and by digests the content.
+        cache: folder of what was found out before.
+        check: raises if something is wrong.
+    """
+    memory = cache / "digests" / key
+    if memory.exists():
+        return
+    check()
+    with suppress(OSError), whole_file(memory) as unfinished:  # else it is done again next time
+        unfinished.touch()

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from distmerge.errors import ConfigError, DataError
 from distmerge.files import whole_file
-from distmerge.remote import is_client_error, open_url, reason
+from distmerge.remote import is_client_error, open_url, reason, without_query
 from distmerge.spec import digest, is_url
 
 THREADS = min(16, os.cpu_count() or 1)
@@ -101,11 +101,11 @@ def readable(location: str) -> Iterator[None]:
     except (ConfigError, DataError):  # they say where already
         raise
     except (OSError, ValueError, ImportError) as error:
-        raise DataError(f"{location}: {_unread(location, error)}") from error
+        raise DataError(f"{without_query(location)}: {_unread(location, error)}") from error
     except Exception as error:
         if not is_client_error(error):
             raise
-        raise DataError(f"{location}: {reason(error, location)}") from error
+        raise DataError(f"{without_query(location)}: {reason(error, location)}") from error
 
 
 def _unread(location: str, error: Exception) -> str:
@@ -209,11 +209,15 @@ def _local(location: str) -> Listing:
 
 
 def _below(root: Path) -> Iterator[File]:
-    for folder, below, names in os.walk(root, followlinks=True):
+    for folder, below, names in os.walk(root, onerror=_raise, followlinks=True):
         below[:] = sorted(name for name in below if not _hidden(name))
         for name in sorted(names):
             if not _hidden(name):
                 yield _file(Path(folder) / name, root)
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _file(path: Path, root: Path) -> File:

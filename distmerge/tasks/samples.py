@@ -14,6 +14,10 @@ from torch.nn.functional import interpolate
 from distmerge.spec import Preprocess, Tokens
 
 SAMPLES = {"images": "images", "tokens": "texts"}  # what files of arrays hold, for the user
+_SQUARES = (
+    "the centre of an image (resize: shortest): cut the images before, or give image files, which "
+    "are cut as the tower's preprocess says"
+)
 ModelInput: TypeAlias = Shaped[Tensor, "sample ..."]
 """What a tower reads: preprocessed images, or token numbers of texts."""
 
@@ -85,6 +89,8 @@ def sample_problem(array: np.ndarray, preprocess: Preprocess | Tokens) -> str | 
     if isinstance(preprocess, Preprocess):
         fits = array.dtype == np.uint8 and array.ndim == 4 and array.shape[-1] == 3
         expected = "uint8 (image, height, width, 3)"
+        if fits and preprocess.resize == "shortest" and array.shape[1] != array.shape[2]:
+            fits, expected = False, f"squares, as the tower reads {_SQUARES}"
     else:
         fits = array.dtype.kind in "iu" and array.ndim == 2
         fits = fits and array.shape[1] <= preprocess.length

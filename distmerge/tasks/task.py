@@ -3,14 +3,15 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import combinations
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 
 from distmerge.errors import DataError, problem_list
-from distmerge.files import locked, whole_file
+from distmerge.files import locked, remove_unfinished, whole_file
 from distmerge.spec import (
     ImageCounts,
     Preprocess,
@@ -22,14 +23,15 @@ from distmerge.spec import (
 )
 from distmerge.tasks.arrays import Decoding, Described, array_folder
 from distmerge.tasks.corrupted import REVISION, Level, corrupted_images
-from distmerge.tasks.found import LOCK_WAIT_S, Found, file_array_digest
+from distmerge.tasks.found import LOCK_WAIT_S, Found, checked_once, file_array_digest
+from distmerge.tasks.listing import writable
+from distmerge.tasks.reading import ArrayFolder
 from distmerge.tasks.samples import (
     SAMPLES,
     LabelledSamples,
     Samples,
     array_kind,
     sample_hashes,
-    sample_problem,
 )
 
 Role = Literal["adapt", "select", "report", "L1", "L2", "L3"]
@@ -103,7 +105,7 @@ def load_tasks(
             known = (found or {}).get(task.name)
             folder = _folder(task, decoding, known, transductive=transductive)
             place = f"task {task.name}, {task.data}"
-            reading = _Reading(place, folder, decoding.preprocess, decoding.cache)
+            reading = ArrayFolder(place, folder, decoding.preprocess, decoding.cache)
             tasks.append(_load_task(task.name, reading, counts, transductive=transductive))
             if known is None:
                 _refuse_overlap(reading, tasks[-1], transductive=transductive)
@@ -122,14 +124,19 @@ def with_levels(task: Task, levels: tuple[Level, ...], *, seed: int, cache: Path
         levels: L1, L2 or L3.
         seed: addresses which corruption an image gets.
         cache: folder of what was made before.
+
+    Raises:
+        DataError: the cache cannot be written.
     """
     clean = task.report.samples
     corrupted = {}
     for level in levels:
         path = cache / f"{digest([REVISION, clean.digest, seed, task.name, level])}.npy"
         if not path.exists():
-            with locked(path.with_name(f".{path.name}.lock"), wait_s=LOCK_WAIT_S):
+            lock = path.with_name(f".{path.name}.lock")
+            with writable(cache), locked(lock, wait_s=LOCK_WAIT_S) as held:
                 if not path.exists():  # else another process has made them meanwhile
+                    remove_unfinished(path, held=held)
                     made = corrupted_images(clean, seed=seed, task=task.name, level=level)
                     _save_array(path, made.array)
         pixels = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -182,8 +189,8 @@ def described_data(
     return data
 
 
-def _load_task(name: str, reading: "_Reading", counts: ImageCounts, *, transductive: bool) -> Task:
-    classes = _classes(reading)
+def _load_task(name: str, reading: ArrayFolder, counts: ImageCounts, *, transductive: bool) -> Task:
+    classes = reading.classes()
     select = reading.labelled("select", counts.select, len(classes))
     report = reading.labelled("report", counts.report, len(classes))
     adapt = report.samples
@@ -192,73 +199,14 @@ def _load_task(name: str, reading: "_Reading", counts: ImageCounts, *, transduct
     return Task(name, classes, adapt, select, report, folder=reading.folder.name)
 
 
-def _classes(reading: "_Reading") -> tuple[str, ...]:
-    place = reading.place
-    try:
-        classes = json.loads((reading.folder / "classes.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{place}: cannot read classes.json ({error})") from error
-    if not isinstance(classes, list) or len(classes) < 2:
-        raise DataError(f"{place}: classes.json: expected a list of two or more class names")
-    return tuple(str(name) for name in classes)
+def _refuse_overlap(reading: ArrayFolder, task: Task, *, transductive: bool) -> None:
+    """Check that no sample is in two roles; what was found good is not read again."""
+    contents = [task.samples(role).digest for role in ROLES]
+    check = partial(_check_overlap, reading, task, transductive=transductive)
+    checked_once(digest(["no overlap", transductive, contents]), reading.cache, check)
 
 
-class _Reading(NamedTuple):
-    """A task's folder of arrays."""
-
-    place: str
-    """Names the task to the user."""
-    folder: Path
-    preprocess: Preprocess | Tokens
-    cache: Path
-    """Folder of what was found out before."""
-
-    def array(self, name: str) -> np.ndarray:
-        try:
-            array = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise DataError(f"{self.place}: cannot read {name} ({error})") from error
-        if not isinstance(array, np.ndarray):
-            raise DataError(
-                f"{self.place}: {name}: got an archive, expected one array in .npy format"
-            )
-        return array
-
-    def samples(self, role: Role, count: int | None) -> Samples:
-        kind = array_kind(self.preprocess)
-        name = f"{role}.{kind}.npy"
-        array = self.array(name)
-        problem = sample_problem(array, self.preprocess)
-        if problem:
-            raise DataError(f"{self.place}: {name}: {problem}")
-        if not len(array) or (count is not None and count > len(array)):
-            raise DataError(
-                f"{self.place}: {name} holds {len(array)} {SAMPLES[kind]}, "
-                f"expected at least {count or 1}"
-            )
-        path, taken = self.folder / name, array[:count]
-        return Samples(taken, file_array_digest(path, taken, self.cache))
-
-    def labelled(self, role: Role, count: int | None, num_classes: int) -> LabelledSamples:
-        samples, name = self.samples(role, count), f"{role}.labels.npy"
-        labels = np.asarray(self.array(name))
-        stock = len(self.array(f"{role}.{array_kind(self.preprocess)}.npy"))
-        if labels.shape != (stock,) or labels.dtype.kind not in "iu":
-            raise DataError(
-                f"{self.place}: {name}: got {labels.dtype} {labels.shape}, "
-                f"expected integers ({stock},), one for each sample"
-            )
-        labels = labels[: len(samples)]
-        if labels.min() < 0 or labels.max() >= num_classes:
-            raise DataError(
-                f"{self.place}: {name}: labels from {labels.min()} to {labels.max()}, "
-                f"expected 0 to {num_classes - 1} for the {num_classes} names in classes.json"
-            )
-        labels = labels.astype(np.int64)
-        return LabelledSamples(samples, labels)
-
-
-def _refuse_overlap(reading: _Reading, task: Task, *, transductive: bool) -> None:
+def _check_overlap(reading: ArrayFolder, task: Task, *, transductive: bool) -> None:
     hashes = {role: sample_hashes(task.samples(role).array) for role in ROLES}
     kind = SAMPLES[array_kind(reading.preprocess)]
     for one, other in combinations(ROLES, 2):

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -20,3 +21,11 @@ def test_an_unknown_method_lists_the_known_ones(capsys: pytest.CaptureFixture[st
 
 def test_an_unknown_zoo_lists_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert "tiny" in failure(capsys, "zoo", "build", "huge")
+
+
+def test_zoos_are_listed_in_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DISTMERGE_CACHE", str(tmp_path))
+    assert main(["zoo", "list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["tiny"] is None

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,21 @@ def test_a_sound_file_shows_its_nodes_and_its_price(
     assert "price at the smallest size: 1.33 to 1.48 USD an hour" in printed
     assert "as of 2026-11-22; look at https://aws.amazon.com/ec2/pricing" in printed
     assert printed.endswith("nothing wrong found\n")
+
+
+def test_a_sound_file_in_json_is_one_document(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = home / "aws.yaml"
+    path.write_text(changed("aws"))
+    assert main(["cluster", "check", str(path), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert "gpu8_spot" in {node["name"] for node in said["nodes"]}
+    assert said["price"]["smallest"] == [
+        pytest.approx(1.33, abs=0.01),
+        pytest.approx(1.48, abs=0.01),
+    ]
+    assert said["problems"] == []
 
 
 def test_every_mistake_is_told_and_the_price_too(

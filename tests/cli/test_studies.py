@@ -143,7 +143,7 @@ def test_broken_files_of_several_tasks_are_listed_at_once(
     (beta / "classes.json").write_text('["one", "two"]')
     (gamma / "report.images.npy").unlink()
     message = failure(capsys, "sweep", str(written(files, tmp_path, **HERE)))
-    for text in ("task alpha", "holds 0 images", "task beta", "task gamma", "report.images.npy"):
+    for text in ("task alpha", "holds 0 samples", "task beta", "task gamma", "report.images.npy"):
         assert text in message
 
 

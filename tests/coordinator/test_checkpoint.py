@@ -1,16 +1,22 @@
 """A run that is interrupted anywhere goes on from its checkpoint and ends with the same numbers."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 from torch import Tensor
 
-from distmerge.coordinator import Checkpoint, Progress
+from distmerge.coordinator import Checkpoint, Progress, optimise
+from distmerge.coordinator.checkpoint import Part, Solved
 from distmerge.errors import CheckpointError
 from distmerge.methods import HYPERS
 from distmerge.methods.adaptation import Checked
+from distmerge.methods.contract import Problem
 from distmerge.results import RunRecord
 from distmerge.run import Session, run
 from distmerge.spec import ModelFiles, Value
@@ -119,7 +125,7 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_numbers(
     goes_on = Checkpoint(file.content, file.write, 1e6)
     tensors, record = outcome(session, case, trace.append, goes_on)
     expected, whole = undisturbed[name]
-    assert len(trace) == whole.step - step  # none of the steps is done again
+    assert len(trace) == whole.step - step + 1  # the first one is of the step that was saved
     assert record.step == whole.step
     assert record.metrics == whole.metrics
     assert tensors.keys() == expected.keys()
@@ -149,11 +155,11 @@ def test_a_run_that_is_interrupted_twice_loses_no_step(
     session: Session, undisturbed: dict[str, Outcome]
 ) -> None:
     case, file, trace = CASES["surgery"], File(), list[Progress]()
-    for steps in (4, 3):
+    for steps in (4, 4):  # of which the second attempt's first is the first one's last
         with pytest.raises(KeyboardInterrupt):
             outcome(session, case, interrupting(steps), Checkpoint(file.content, file.write, 1e6))
     outcome(session, case, trace.append, Checkpoint(file.content, file.write, 1e6))
-    assert len(trace) == undisturbed["surgery"][1].step - 7
+    assert len(trace) == undisturbed["surgery"][1].step - 7 + 1
 
 
 def test_the_time_of_the_earlier_attempts_is_added(session: Session) -> None:
@@ -191,9 +197,6 @@ def test_a_run_that_fails_saves_nothing_on_its_way_out(session: Session) -> None
 
 
 def test_a_half_done_step_is_not_saved(session: Session) -> None:
-    from distmerge.coordinator import optimise
-    from distmerge.methods.contract import Problem
-
     value, file = torch.tensor([1.0], dtype=torch.float64), File()
 
     def backward(step: int) -> float:
@@ -214,6 +217,64 @@ def test_a_half_done_step_is_not_saved(session: Session) -> None:
     problem = Problem("p", (value,), 2, 0.1, backward)
     optimise(problem, ignored, Checkpoint(file.content, file.write, 0.0))
     assert value.item() == pytest.approx(0.8, abs=1e-2)
+
+
+@pytest.mark.parametrize("missing", ["step", "checks.steps", "checks.scores", "parameter.0"])
+def test_a_state_without_something_is_named_with_its_mend(missing: str) -> None:
+    value, file = torch.tensor([1.0]), File()
+
+    def backward(step: int) -> float:
+        value.grad = value.clone()
+        return 0.0
+
+    problem = Problem("p", (value,), 3, 0.1, backward)
+    with pytest.raises(KeyboardInterrupt), Checkpoint(b"", file.write, 1e6) as checkpoint:
+        optimise(problem, interrupting(1), checkpoint)
+    stored = Checkpoint(file.content, file.write, 1e6).stored("p")
+    assert stored is not None
+    less = {name: tensor for name, tensor in stored.state.items() if name != missing}
+    checkpoint = Checkpoint(b"", file.write, 0.0)
+    checkpoint.follow(lambda: Part("p", less, None))
+    checkpoint.stepped()
+    with pytest.raises(CheckpointError, match=rf"{missing}.* remove it \(_runs/"):
+        optimise(problem, ignored, Checkpoint(file.content, file.write, 1e6))
+
+
+@pytest.mark.parametrize("line", range(3))
+def test_a_problem_is_saved_once_wherever_solving_it_is_interrupted(line: int) -> None:
+    file = File()
+    checkpoint = Checkpoint(b"", file.write, 1e6)
+    state = {"step": torch.tensor(1)}
+    checkpoint.follow(lambda: Part("p", state, None))
+    with pytest.raises(KeyboardInterrupt), checkpoint, interrupted_at(Checkpoint.solve, line):
+        checkpoint.solve(Part("p", state, Solved(1, 1)))
+    resumed = Checkpoint(file.content, file.write, 1e6)
+    found = resumed.stored("p")
+    resumed.solve(found or Part("p", state, Solved(1, 1)))
+    assert resumed.stored("q") is None
+
+
+@contextmanager
+def interrupted_at(function: Callable[..., Any], line: int) -> Iterator[None]:
+    """Behave as a Ctrl-C before a line of a function, counted from 0 after its docstring."""
+    lines, code = 0, inspect.unwrap(function).__code__  # behind the check of types
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal lines
+        if frame.f_code is not code:
+            return None
+        if event == "line":
+            lines += 1
+            if lines > line:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
 
 
 @pytest.mark.parametrize("content", [b"x", b"\x10" + bytes(30), bytes(8)], ids=repr)

@@ -1,14 +1,22 @@
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from distmerge.coordinator import BlockFacts, FeatureBlock, FeatureKey, FeatureStore, facts_of
+from distmerge.coordinator import (
+    BlockFacts,
+    FeatureBlock,
+    FeatureKey,
+    FeatureStore,
+    facts_of,
+    features,
+)
 from distmerge.coordinator.features import feature_keys
 from distmerge.errors import DataError
 from distmerge.methods.contract import PRETRAINED, Facts
+from distmerge.spec import digest
 from distmerge.tasks import ROLES, Role
 from distmerge.tasks.samples import block_ranges
 
@@ -52,6 +60,19 @@ def test_a_study_needs_every_tasks_own_model_and_the_base_on_all_its_images() ->
     base = {(PRETRAINED, task, role) for task in TASKS for role in ROLES}
     assert {key[:3] for key in keys} == own | base
     assert len({key.digest for key in keys}) == len(keys) == 12
+
+
+def test_facts_of_the_first_revision_keep_their_addresses() -> None:
+    (key, *_) = feature_keys("tower", MODELS, HEADS, IMAGES)
+    address = ["tower", MODELS[key.model], HEADS[key.task], IMAGES[key.task, key.role], "float32"]
+    assert key.digest == digest(address)
+
+
+def test_another_revision_is_another_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = feature_keys("tower", MODELS, HEADS, IMAGES)
+    monkeypatch.setattr(features, "REVISION", features.REVISION + 1)
+    after = feature_keys("tower", MODELS, HEADS, IMAGES)
+    assert not {key.digest for key in before} & {key.digest for key in after}
 
 
 def test_further_models_look_at_the_images_they_are_named_for() -> None:
@@ -130,6 +151,42 @@ def test_a_damaged_file_is_named(tmp_path: Path, kept: int) -> None:
     store.path(KEY).write_bytes(store.path(KEY).read_bytes()[:kept])
     with pytest.raises(DataError, match=r"0123456789abcdef\.safetensors: damaged .*run again"):
         store.load(KEY)
+
+
+def test_blocks_are_written_as_they_come(tmp_path: Path) -> None:
+    store, blocks, sizes = FeatureStore(tmp_path), [block_of(n, seed=n) for n in (2, 3)], []
+
+    def coming() -> Iterator[FeatureBlock]:
+        for block in blocks:
+            yield block
+            (unfinished,) = tmp_path.iterdir()
+            sizes.append(unfinished.stat().st_size)
+
+    store.write(KEY, coming(), 5)
+    assert 0 <= sizes[0] < store.path(KEY).stat().st_size
+    assert torch.equal(store.facts(KEY).logits, BlockFacts(blocks).logits)
+
+
+def test_stored_facts_are_read_when_asked_for_and_layers_each_time(tmp_path: Path) -> None:
+    store, blocks = FeatureStore(tmp_path), [block_of(2, seed=1), block_of(3, seed=2)]
+    store.save(KEY, blocks)
+    facts, joined = store.facts(KEY), BlockFacts(blocks)
+    assert isinstance(facts, Facts)
+    assert facts.features is facts.features
+    for name in FeatureBlock._fields:
+        assert torch.equal(getattr(facts, name), getattr(joined, name))
+    store.path(KEY).unlink()
+    assert len(facts.logits) == 5
+    with pytest.raises(DataError, match=r"damaged \(No such file"):
+        _ = facts.layers
+
+
+def test_facts_of_a_damaged_file_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    store.save(KEY, [block_of(3)])
+    store.path(KEY).write_bytes(store.path(KEY).read_bytes()[:-1])
+    with pytest.raises(DataError, match=r"0123456789abcdef\.safetensors: damaged"):
+        store.facts(KEY)
 
 
 def test_a_file_with_other_fields_is_named(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def test_what_the_store_lacks_is_computed_and_reported_once(
 ) -> None:
     first = computed(session, world, tmp_path)
     assert len(first) == len(session.digests.keys) == 18
-    assert first[0] == "features 1/18: alpha on adapt images of alpha"
+    assert first[0] == "features 1/18: alpha on adapt samples of alpha"
     assert computed(session, world, tmp_path) == []
 
 
@@ -42,7 +42,7 @@ def test_only_what_is_missing_is_computed(
     computed(session, world, tmp_path)
     key = session.digests.keys[9]
     FeatureStore(tmp_path).path(key).unlink()
-    expected = f"features 1/1: {key.model} on {key.role} images of {key.task}"
+    expected = f"features 1/1: {key.model} on {key.role} samples of {key.task}"
     assert computed(session, world, tmp_path) == [expected]
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from distmerge.coordinator import Progress, optimise
+from distmerge.coordinator import Checkpoint, Progress, optimise
 from distmerge.coordinator.checkpoint import Solved
 from distmerge.errors import DivergenceError
 from distmerge.methods.adaptation import Checked
@@ -204,3 +204,37 @@ def test_parameters_that_are_not_finite_stop_by_name() -> None:
     problem = Problem("surgery of alpha", (fine, bad), 5, LR, backward)
     with pytest.raises(DivergenceError, match=r"alpha: step 0: loss 0\.5, parameters not finite"):
         optimise(problem, ignored)
+
+
+def saved_after(step: int) -> bytes:
+    """Give the state of a problem that was killed between saving a step and showing it."""
+    value, saved = number(2.0), list[bytes]()
+
+    def kill(progress: Progress) -> None:
+        if progress.step == step:
+            raise SystemExit
+
+    checks = Checked(keep="best", check_every=2)
+    problem = Problem(
+        "p", (value,), 6, LR, towards_zero(value), checks=checks, score=lambda: -value.item()
+    )
+    with pytest.raises(SystemExit):
+        optimise(problem, kill, Checkpoint(b"", saved.append, 0.0))
+    return saved[-1]
+
+
+@pytest.mark.parametrize("step", [3, 4])
+def test_a_step_that_was_saved_and_not_observed_is_observed_on_resume(step: int) -> None:
+    value, whole, resumed = number(2.0), list[Progress](), list[Progress]()
+    checks = Checked(keep="best", check_every=2)
+
+    def problem() -> Problem:
+        value.fill_(2.0)
+        backward = towards_zero(value)
+        return Problem("p", (value,), 6, LR, backward, checks=checks, score=lambda: -value.item())
+
+    optimise(problem(), whole.append)
+    optimise(problem(), resumed.append, Checkpoint(saved_after(step), lambda _: None, 1e6))
+    expected = [(p.step, p.score) for p in whole[step - 1 :]]
+    assert [(p.step, p.score) for p in resumed] == expected
+    assert math.isnan(resumed[0].loss)

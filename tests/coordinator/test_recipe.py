@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,10 @@ from distmerge.coordinator import (
     vector_bytes,
 )
 from distmerge.methods.contract import MergedModel, Model
-from distmerge.models import load_head
+from distmerge.models import load_head, save_head
 from distmerge.run import Session
 from distmerge.spec import ModelFiles, Value
-from distmerge.taskvectors import merge
+from distmerge.taskvectors import merge, task_vectors
 from tests.coordinator.sessions import config_of, learned_by, merged_by, session_of
 
 
@@ -179,6 +180,32 @@ def test_a_head_comes_back(session: Session, tmp_path: Path) -> None:
     (tmp_path / "head").write_bytes(head_bytes(head, {"run_id": "0123"}))
     found = load_head(tmp_path / "head", num_classes=4, feature_dim=8)
     assert torch.equal(found.weight, head.weight)
+
+
+@pytest.mark.parametrize("normalised", [True, False])
+def test_a_head_comes_back_as_linear_as_it_was(
+    normalised: bool, session: Session, tmp_path: Path
+) -> None:
+    head = replace(session.material.heads["beta"], normalised=normalised)
+    (tmp_path / "exported").write_bytes(head_bytes(head, {"run_id": "0123"}))
+    save_head(tmp_path / "saved", head)
+    for name in ("exported", "saved"):
+        found = load_head(tmp_path / name, num_classes=4, feature_dim=8)
+        assert found.normalised == normalised
+    assert head_bytes(head, {"b": "1", "a": "2"}) == head_bytes(head, {"a": "2", "b": "1"})
+
+
+def test_a_written_tower_has_no_variance_below_zero() -> None:
+    names = ("bn.weight", "bn.running_var")
+    shapes = {name: torch.Size([2]) for name in names}
+    base, tuned = ({name: torch.full((2,), value) for name in names} for value in (1.0, 0.1))
+    vectors = task_vectors(base, {"alpha": tuned}, shapes)
+    recipe = safetensors.torch.save(
+        {"coefficients": torch.full((1, 2), 2.0)}, {"selection": "null"}
+    )
+    state = safetensors.torch.load(merged_bytes(recipe, vectors, {}))
+    assert torch.equal(state["bn.running_var"], torch.zeros(2))
+    torch.testing.assert_close(state["bn.weight"], torch.full((2,), -0.8))
 
 
 def test_the_text_beside_the_tensors_is_kept(

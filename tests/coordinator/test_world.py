@@ -11,12 +11,14 @@ import torch
 
 from distmerge.coordinator import (
     Digests,
+    TaskWorker,
     checked_device,
     found_source,
     load_material,
     load_vectors,
     placed,
     source_digests,
+    with_digests,
     with_head_files,
 )
 from distmerge.errors import CapacityError, CheckpointError, ConfigError, DataError
@@ -259,3 +261,28 @@ def test_decoded_data_are_not_listed_again(copied: ModelFiles, tmp_path: Path) -
     known = found_source(source, load_material(source))
     shutil.rmtree(pictures)
     assert load_material(known).tasks[0].found == known.found["alpha"]  # type: ignore[index]  # set above
+
+
+@pytest.mark.parametrize("changed", ["tower", "head", "checkpoint"])
+def test_a_worker_with_other_files_than_the_driver_stops(changed: str, copied: ModelFiles) -> None:
+    source = with_digests(source_of(copied))
+    TaskWorker(source, ["alpha"])
+    task = copied.tasks[0]
+    paths = {"tower": copied.tower, "head": task.head_file, "checkpoint": task.checkpoint}
+    if changed == "tower":
+        copied.tower.write_text(copied.tower.read_text() + " ")
+    else:
+        state = load_state(paths[changed])
+        save_state(paths[changed], {name: tensor + 1e-6 for name, tensor in state.items()})
+    message = rf"not those that the driver read(.|\n)*{paths[changed].name}: digest \w+, expected"
+    with pytest.raises(CheckpointError, match=message):
+        TaskWorker(source, ["alpha"])
+
+
+def test_files_that_change_while_they_are_read_have_no_digests(copied: ModelFiles) -> None:
+    source = with_digests(source_of(copied))
+    material = load_material(source)
+    head = copied.tasks[1].head_file
+    head.write_bytes(head.read_bytes() + b" ")
+    with pytest.raises(CheckpointError, match="not those that the driver read"):
+        source_digests(source, material)

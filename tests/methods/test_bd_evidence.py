@@ -1,6 +1,7 @@
 """BD-Merging's Dirichlet evidence: golden numbers, limits, an oracle and the head that gives it."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -171,3 +172,9 @@ def test_evidence_for_an_alias_is_the_sum() -> None:
 def test_an_unknown_alias_is_named(aliases: str) -> None:
     with pytest.raises(ConfigError, match=rf"aliases: got '{aliases}'; expected TASK.NUMBER"):
         label_numbers(("alpha", "beta"), (2, 3), aliases)
+
+
+def test_linear_heads_are_refused() -> None:
+    heads = {**HEADS, "beta": replace(HEADS["beta"], normalised=False)}
+    with pytest.raises(ConfigError, match="the heads of beta are linear; expected heads that norm"):
+        EvidentialHead.of(heads, "", 10.0)

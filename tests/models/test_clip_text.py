@@ -7,7 +7,7 @@ from open_clip import CLIPTextCfg
 
 from distmerge.errors import CheckpointError
 from distmerge.models import save_state
-from distmerge.models.clip_text import ClipText, check_text_file, model_config
+from distmerge.models.clip_text import ClipText, model_config, text_problems
 from tests.models.clips import CONFIG, Clip, written_clip
 
 TEXTS = ["a cat", "a photo of a dog that is rather long", ""]
@@ -88,8 +88,28 @@ def test_every_tensor_of_another_model_is_named(clip: Clip, tmp_path: Path) -> N
 def test_a_file_without_a_text_tower_is_refused(clip: Clip, tmp_path: Path) -> None:
     visual = {k: v for k, v in clip.module.state_dict().items() if k.startswith("visual.")}
     save_state(tmp_path / "image", visual)
-    with pytest.raises(CheckpointError, match="image: holds no text tower"):
-        check_text_file(tmp_path / "image")
+    (problem,) = text_problems(tmp_path / "image", clip.model, 8)
+    assert "image: holds no text tower" in problem
+
+
+def test_a_text_tower_of_another_configuration_is_known_by_its_header(
+    clip: Clip, tmp_path: Path
+) -> None:
+    assert list(text_problems(clip.text, clip.model, 8)) == []
+    state = {k: v for k, v in clip.module.state_dict().items() if "resblocks" not in k}
+    del state["logit_scale"]
+    save_state(tmp_path / "other", state)
+    assert list(text_problems(tmp_path / "other", clip.model, 9)) == [
+        f"model {clip.model}: embeds texts in 8 dimensions, the tower images in 9",
+        f"{tmp_path}/other: text_cfg.layers: the file has 0, expected 2",
+        f"{tmp_path}/other: logit_scale: missing",
+    ]
+
+
+@pytest.mark.parametrize("model", ["ViT-B-33", "../ViT-B-32", "missing.json"])
+def test_a_configuration_that_is_not_there_is_a_problem(model: str, clip: Clip) -> None:
+    (problem,) = text_problems(clip.text, model, 8)
+    assert f"model {model}: " in problem
 
 
 def test_a_model_of_open_clip_is_known_by_its_name() -> None:

@@ -4,6 +4,7 @@ import pickle
 import resource
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -262,6 +263,15 @@ def test_a_module_that_holds_itself_is_refused(weights: StateDict, tmp_path: Pat
         import_checkpoint(str(save_old(tmp_path / "a.pt", encoder)), tmp_path / "out")
 
 
+def test_a_dictionary_that_holds_itself_without_a_name_is_refused(tmp_path: Path) -> None:
+    nested: dict[str, object] = {"weight": torch.ones(1)}
+    nested[""] = nested
+    torch.save(nested, tmp_path / "a.pt")
+    with pytest.raises(CheckpointError, match="modules nested over 50 deep"):
+        import_checkpoint(str(tmp_path / "a.pt"), tmp_path / "out")
+
+
+@pytest.mark.slow
 def test_dictionaries_that_hold_each_other_many_times_are_refused(tmp_path: Path) -> None:
     nested: dict[str, object] = {}
     for _ in range(40):
@@ -276,6 +286,38 @@ def test_a_compressed_pickle_is_refused(tmp_path: Path) -> None:
         archive.writestr("a/data.pkl", bytes(10**6))
     with pytest.raises(CheckpointError, match=r"a/data\.pkl is compressed"):
         read_pickled(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize(
+    ("content", "compression"),
+    [(b"x" * 10**7, zipfile.ZIP_DEFLATED), (b"x" * 10**6, zipfile.ZIP_STORED)],
+    ids=["compressed", "stored"],
+)
+def test_of_a_byte_order_only_the_beginning_is_read(
+    tmp_path: Path, content: bytes, compression: int
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a.pt", "w") as archive:
+        archive.writestr("a/data.pkl", pickle.dumps({}))
+        archive.writestr("a/byteorder", content, compression)
+    tracemalloc.start()
+    with pytest.raises(CheckpointError, match="byte order 'xxxxxxxxx'; expected 'little'"):
+        read_pickled(tmp_path / "a.pt")
+    assert tracemalloc.get_traced_memory()[1] < 1e6
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("instruction", [b"r\xff\xff\xff\x0f", b"p268435455\n"])
+def test_a_memory_place_that_no_writer_uses_is_refused(tmp_path: Path, instruction: bytes) -> None:
+    (tmp_path / "a.pt").write_bytes(b"\x80\x02}" + instruction + b".")
+    with pytest.raises(CheckpointError, match="memory place 268435455 after 3 bytes"):
+        read_pickled(tmp_path / "a.pt")
+
+
+def test_names_in_messages_are_cut(tmp_path: Path) -> None:
+    (tmp_path / "a.pt").write_bytes(b"\x80\x02c" + b"x" * 10**5 + b"\nname\n)R.")
+    with pytest.raises(CheckpointError, match="refused: loading it would call xxx") as caught:
+        read_pickled(tmp_path / "a.pt")
+    assert len(str(caught.value)) < 1000
 
 
 def test_an_import_that_cannot_write_all_writes_nothing(weights: StateDict, tmp_path: Path) -> None:

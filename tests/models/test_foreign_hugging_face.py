@@ -23,6 +23,7 @@ from distmerge.models import (
     to_hugging_face,
 )
 from distmerge.models.foreign import from_hugging_face
+from distmerge.models.foreign.preparation import read_preparation
 from distmerge.spec import Preprocess, TowerConfig, load_tower_config
 from tests.world import TOWER, random_weights
 
@@ -150,6 +151,60 @@ def test_how_images_are_resized_is_read(tmp_path: Path) -> None:
     assert (preprocess.resize, preprocess.interpolation) == ("squash", "bilinear")
 
 
+def test_without_a_preprocessor_the_input_is_shown_as_assumed(tmp_path: Path) -> None:
+    saved(tmp_path / "hf", CLIPVisionModel)
+    summary = import_checkpoint(str(tmp_path / "hf"), tmp_path / "out").summary
+    assert "16 pixels, mean 0.481455" in summary
+    assert "as CLIP has them: the checkpoint does not tell" in summary
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ({"size": {"height": 16, "width": 16}, "crop_size": 16}, {"resize": "squash"}),
+        ({"size": 16, "crop_size": {"height": 16, "width": 16}}, {"resize": "shortest"}),
+        ({"do_normalize": False}, {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}),
+        ({"resample": None, "do_center_crop": None}, {"interpolation": "bicubic"}),
+    ],
+)
+def test_a_preprocessor_is_read_as_transformers_follows_it(
+    content: dict[str, object], expected: dict[str, object]
+) -> None:
+    found = read_preparation(content, 16)
+    assert {name: getattr(found, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ({"size": {"shortest_edge": 18}}, r"size: {'shortest_edge': 18}; expected {'height': 16"),
+        ({"do_center_crop": False}, r"size: 16; expected {'height': 16, 'width': 16}"),
+        ({"crop_size": {"height": 12, "width": 12}}, r"crop_size: {'height': 12, .*; expected"),
+        ({"resample": 1}, "resample: 1; expected 2 or 3"),
+        ({"do_rescale": False}, "do_rescale: False; expected True"),
+        ({"do_resize": False}, "do_resize: False; expected True"),
+        ({"rescale_factor": 1.0}, "rescale_factor: 1.0; expected 1/255"),
+    ],
+)
+def test_what_a_description_cannot_say_of_the_input_is_refused(
+    content: dict[str, object], problem: str
+) -> None:
+    title = "prepares images as no tower here reads them"
+    with pytest.raises(CheckpointError, match=f"{title}:\n  - {problem}"):
+        read_preparation(content, 16)
+
+
+def test_the_same_weights_with_another_configuration_do_not_replace_a_file(tmp_path: Path) -> None:
+    saved(tmp_path / "hf", CLIPVisionModel)
+    tower, description = import_checkpoint(str(tmp_path / "hf"), tmp_path / "out").files
+    assert import_checkpoint(str(tmp_path / "hf"), tmp_path / "out").files[0] == tower
+    path = tmp_path / "hf" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"hidden_act": "gelu"}))
+    description.unlink()
+    with pytest.raises(CheckpointError, match=r"is there already, from another configuration"):
+        import_checkpoint(str(tmp_path / "hf"), tmp_path / "out")
+
+
 def test_weights_as_torch_save_wrote_them_are_read(tmp_path: Path) -> None:
     model = saved(tmp_path / "hf", CLIPVisionModelWithProjection)
     (tmp_path / "hf" / "model.safetensors").unlink()
@@ -163,6 +218,10 @@ def test_weights_as_torch_save_wrote_them_are_read(tmp_path: Path) -> None:
     [
         ({"model_type": "siglip_vision_model"}, "model_type 'siglip_vision_model'; expected"),
         ({"hidden_act": "relu"}, "hidden_act 'relu'; expected quick_gelu or gelu"),
+        ({"hidden_act": ["gelu"]}, r"hidden_act \['gelu'\]; expected quick_gelu or gelu"),
+        ({"model_type": ["clip"]}, r"model_type \['clip'\]; expected"),
+        ({"hidden_size": None}, "describes no tower:\n  - hidden_size: None; expected a number"),
+        ({"hidden_size": 0}, "hidden_size: 0; expected a number above 0"),
         ({"num_attention_heads": 3}, "describes no tower:\n.*width 16 is not a multiple"),
         ({"num_hidden_layers": 3}, r"encoder\.layers\.2\.layer_norm1\.bias: missing"),
         ({"num_hidden_layers": 1}, r"encoder\.layers\.1\.mlp\.fc1\.bias: not a tensor of this"),

@@ -143,3 +143,22 @@ def test_a_base_without_its_description_is_named(base: Path, tmp_path: Path) -> 
     base.with_name("tower.json").unlink()
     with pytest.raises(CheckpointError, match=r"tower\.json: cannot read the tower description"):
         import_checkpoint(str(tmp_path / "lora"), tmp_path / "out", base=base)
+
+
+def test_the_same_adapter_on_another_base_or_scale_does_not_replace_a_file(
+    base: Path, tmp_path: Path
+) -> None:
+    model = CLIPVisionModelWithProjection.from_pretrained(tmp_path / "base")
+    adapted(model, tmp_path / "lora")
+    adapter, out = str(tmp_path / "lora"), tmp_path / "out"
+    first = import_checkpoint(adapter, out, base=base)
+    assert import_checkpoint(adapter, out, base=base) == first
+    other = out / "other.safetensors"
+    state = load_state(base)
+    save_state(other, {**state, "proj": state["proj"] + 1})
+    with pytest.raises(CheckpointError, match=r"is there already, from another base \(base_sha256"):
+        import_checkpoint(adapter, out, base=other)
+    path = tmp_path / "lora" / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"lora_alpha": 7}))
+    with pytest.raises(CheckpointError, match=r"is there already, from another configuration"):
+        import_checkpoint(adapter, out, base=base)

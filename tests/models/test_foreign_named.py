@@ -24,6 +24,12 @@ FEW = (
     "MobileCLIP2-S0",
 )
 
+TAGGED = {  # of these the name alone does not tell the input
+    "ViT-L-14": "ViT-L-14:laion400m_e31",
+    "ViT-H-14": "ViT-H-14:laion2b_s32b_b79k",
+    "ViT-H-14-quickgelu": "ViT-H-14-quickgelu:metaclip_fullcc",
+}
+
 
 def answers(module: nn.Module, size: int) -> Tensor:
     images = torch.zeros(1, 3, size, size, device="meta")
@@ -36,7 +42,7 @@ def check(name: str) -> None:
     """Compare a tower with open_clip's own: names, shapes, parts, settings, and what it gives."""
     settings = open_clip.get_model_config(name)
     with torch.device("meta"):
-        config = tower_of_model(name)
+        config = tower_of_model(TAGGED.get(name, name))
         ours = initialised(partial(drawn, config), "test").get_submodule("visual").eval()
         theirs = open_clip.model._build_vision_tower(
             settings["embed_dim"], settings["vision_cfg"], settings.get("quick_gelu", False)
@@ -64,7 +70,7 @@ def test_every_model_of_open_clip_is_known_by_its_name(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "kind", "words"),
     [
-        ("ViT-L-14", TowerConfig, "224 pixels, mean 0.481455"),
+        ("ViT-L-14:openai", TowerConfig, "224 pixels, mean 0.481455"),
         ("coca_base", TowerConfig, "288 pixels, mean 0.481455"),  # tokens beside the feature
         ("coca_ViT-L-14", OpenClipTower, "224 pixels, mean 0.481455"),
         ("ViT-L-14-CLIPA", OpenClipTower, "224 pixels, squash, bilinear, mean 0.485"),
@@ -83,7 +89,9 @@ def test_only_a_plain_vision_transformer_is_described_as_one(
 
 
 def test_heads_and_activation_come_from_the_name() -> None:
-    small, large = tower_of_model("ViT-B-32-quickgelu"), tower_of_model("ViT-H-14")
+    small, large = (
+        tower_of_model(name) for name in ("ViT-B-32-quickgelu", "ViT-H-14:laion2b_s32b_b79k")
+    )
     assert isinstance(small, TowerConfig)
     assert isinstance(large, TowerConfig)
     assert (small.backbone, small.heads, small.quick_gelu) == ("vit-12x768/32", 12, True)
@@ -91,9 +99,26 @@ def test_heads_and_activation_come_from_the_name() -> None:
 
 
 def test_pretrained_weights_may_read_another_input() -> None:
-    assert tower_of_model("ViT-L-14").preprocess.mean == MEAN
+    assert tower_of_model("ViT-L-14:datacomp_xl_s13b_b90k").preprocess.mean == MEAN
     assert tower_of_model("ViT-L-14:laion2b_s32b_b82k").preprocess.mean == (0.5, 0.5, 0.5)
     assert tower_of_model("ViT-L-14:openai").preprocess.std == STD
+
+
+@pytest.mark.parametrize(
+    ("name", "tags", "way"),
+    [
+        ("ViT-L-14", "laion2b_s32b_b82k", r"resize shortest, .*, mean \(0\.5, 0\.5, 0\.5\), std"),
+        ("ViT-H-14", "dfn5b", "resize squash, interpolation bicubic, mean"),
+        ("ViT-H-14-quickgelu", "dfn5b", "resize squash, interpolation bicubic, mean"),
+    ],
+)
+def test_a_name_whose_weights_read_images_differently_needs_their_tag(
+    name: str, tags: str, way: str
+) -> None:
+    problem = f"'{name}': its pretrained weights read images differently; choose NAME:TAG"
+    with pytest.raises(CheckpointError, match=f"{problem}:\n  - (.*\n  - )?{tags}: {way}"):
+        tower_of_model(name)
+    assert tower_of_model(f"{name}:{tags}").preprocess.size == 224
 
 
 def test_pretrained_weights_may_need_quickgelu() -> None:

@@ -200,3 +200,21 @@ def test_the_way_back_names_the_class_and_the_pooling(tmp_path: Path) -> None:
     files = text_model_files(config)
     assert files["config.json"]["architectures"] == ["MPNetModel"]
     assert files[POOLING]["pooling_mode_cls_token"] is True
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"hidden_size": "abc"}, "config.json describes no roberta encoder .*hidden_size"),
+        ({"hidden_size": None}, "word_embeddings.weight"),
+        ({"max_position_embeddings": 1}, "max_position_embeddings 1: holds no text"),
+    ],
+)
+def test_a_configuration_that_describes_no_encoder_is_refused(
+    change: dict[str, object], problem: str, tmp_path: Path
+) -> None:
+    saved(tmp_path / "hf", RobertaModel, RobertaConfig)
+    path = tmp_path / "hf" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(CheckpointError, match=rf"(?s){problem}"):
+        import_checkpoint(str(tmp_path / "hf"), tmp_path / "out")

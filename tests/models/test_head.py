@@ -75,3 +75,12 @@ def test_a_head_with_a_number_that_is_not_finite_is_refused(tmp_path: Path) -> N
     save_state(path, {"weight": weight, "bias": torch.zeros(3), "center": torch.zeros(2)})
     with pytest.raises(CheckpointError, match="weight: holds NaN or infinity"):
         load_head(path, num_classes=3, feature_dim=2)
+
+
+def test_metadata_that_are_neither_true_nor_false_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "head.safetensors"
+    save_state(
+        path, Head(torch.ones(2, 3), torch.ones(2), torch.ones(3)).tensors, {"normalised": "True"}
+    )
+    with pytest.raises(CheckpointError, match=r"normalised: got 'True', expected true or false"):
+        load_head(path, num_classes=2, feature_dim=3)

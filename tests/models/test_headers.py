@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from distmerge.errors import CheckpointError
-from distmerge.models import CheckpointFile, TensorInfo, checkpoint_files, save_state
+from distmerge.models import (
+    CheckpointFile,
+    TensorInfo,
+    checkpoint_files,
+    metadata_problems,
+    save_state,
+)
+from distmerge.spec import TextTower, Tokens
 
 STATE = {
     "weight": torch.arange(6.0).reshape(2, 3),
@@ -55,3 +62,15 @@ def test_files_that_cannot_be_read_are_listed_in_one_error(path: Path) -> None:
     assert f"  - c: {pickled}: not a readable safetensors file" in message
     assert f"  - d: {path.with_name('nowhere')}: no such checkpoint" in message
     assert "  - a: " not in message
+
+
+@pytest.mark.parametrize(("length", "problems"), [(8, 0), (3, 1)])
+def test_a_text_towers_own_input_is_compared(path: Path, length: int, problems: int) -> None:
+    sizes = {"model_type": "bert", "hidden_size": 8, "num_hidden_layers": 1}
+    tokens = Tokens(length=8, padding=0)
+    config = TextTower(transformers=sizes, pooling="mean", preprocess=tokens)
+    own = tokens.model_copy(update={"length": length})
+    save_state(path, STATE, {"preprocess": own.model_dump_json()})
+    found = list(metadata_problems(CheckpointFile(path), config))
+    assert len(found) == problems
+    assert all(problem.startswith("preprocess: made with length=3 ") for problem in found)

@@ -48,19 +48,37 @@ def test_texts_are_all_templates_class_by_class() -> None:
     [
         ("EuroSAT", "SeaLake", "lake or sea"),
         ("EuroSAT", "forest", "forest"),
-        ("EuroSAT", "salt_marsh", "salt marsh"),
         ("MNIST", "7 - seven", "7"),
         ("SUN397", "apartment_building/outdoor", "apartment building outdoor"),
         ("RESISC45", "baseball_diamond", "baseball diamond"),
         ("Cars", "Ram C/V Cargo Van Minivan 2012", "Ram C/V Cargo Van Minivan 2012"),
         ("DTD", "polka-dotted", "polka-dotted"),
-        ("GTSRB", "14", "14"),
     ],
 )
 def test_a_class_is_called_as_published_where_its_data_set_names_it(
     benchmark: str, name: str, spoken: str
 ) -> None:
-    assert called(benchmark, name, "other") == (spoken, "other")
+    assert called(benchmark, name) == (spoken,)
+
+
+def test_a_benchmarks_templates_serve_other_classes() -> None:
+    assert called("EuroSAT", "salt_marsh", "dune") == ("salt marsh", "dune")
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "names", "problem"),
+    [
+        ("EuroSAT", ("SeaLake", "dune", "a_b"), r"published names for 2 of 3 \(dune, a_b\); list"),
+        ("GTSRB", ("3", "14"), r"GTSRB has no published names for 2 of 2 \(3, 14\)"),
+        ("GTSRB", tuple("0123456"), r"7 of 7 \(0, 1, 2, 3, 4, \.\.\.\); list under classes"),
+    ],
+)
+def test_classes_of_which_only_some_have_published_names_are_listed(
+    benchmark: str, names: tuple[str, ...], problem: str
+) -> None:
+    with pytest.raises(CheckpointError, match=problem):
+        called(benchmark, *names)
+    assert read_prompts(head_of(benchmark, names), names).classes == names
 
 
 def test_the_order_of_the_classes_is_the_datas() -> None:

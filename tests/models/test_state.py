@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from distmerge.errors import CheckpointError
-from distmerge.models import CheckpointFile, file_digest, load_metadata, load_state, save_state
+from distmerge.models import (
+    CheckpointFile,
+    file_digest,
+    load_metadata,
+    load_state,
+    save_state,
+)
+from distmerge.models import state as files
 
 
 class Malicious:
@@ -109,3 +116,13 @@ def test_a_digest_is_the_start_of_the_sha_256_of_the_content(tmp_path: Path) -> 
     path = tmp_path / "file"
     path.write_bytes(b"weights")
     assert file_digest(path) == hashlib.sha256(b"weights").hexdigest()[:16]
+
+
+def test_a_file_that_does_not_change_is_hashed_once(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"weights")
+    calls = files._digest.cache_info().hits
+    assert file_digest(path) == file_digest(path)
+    assert files._digest.cache_info().hits == calls + 1
+    path.write_bytes(b"other")
+    assert file_digest(path) == hashlib.sha256(b"other").hexdigest()[:16]

@@ -65,6 +65,13 @@ def test_a_file_is_the_head_and_is_made_once(clip: Clip, tmp_path: Path) -> None
     assert path.stat().st_mtime_ns == made
 
 
+def test_a_cache_that_cannot_be_written_is_named(clip: Clip, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    wanted = {"pets": Wanted(head_of(clip), CLASSES)}
+    with pytest.raises(CheckpointError, match=r"file: cannot write the cache .*DISTMERGE_CACHE"):
+        zero_shot_files(wanted, feature_dim=8, cache=tmp_path / "file")
+
+
 @pytest.mark.parametrize(
     ("changes", "names"),
     [

@@ -25,6 +25,7 @@ RECORD = RunRecord(
     base_digest="ba5e",
     checkpoint_digests='["c0", "c1"]',
     data_digest="da7a",
+    bank="float32",
     adapt_images=80,
     wall_s=1.5,
     gpu_s=0.0,

@@ -1,11 +1,14 @@
 """Every kind of damage is found, named with its mend, and left as it is."""
 
+import os
 import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -14,7 +17,8 @@ from distmerge.errors import ResultsError
 from distmerge.results import Metric, RunStore, check
 from tests.results.records import FAILED, RECORD
 from tests.spec.hypers import HYPERS
-from tests.storage.server import needs_s3
+from tests.storage.clients import client, keys
+from tests.storage.server import WRITER, needs_s3
 
 STUDY = "study=quick-start"
 FOLDER = f"{STUDY}/method=learner+fixer"
@@ -133,6 +137,16 @@ DAMAGES: dict[str, tuple[Damage, str, str]] = {
         "_best/quick-start/gone/model.safetensors",
         "belongs to no run that ended well",
     ),
+    "state of a finished run": (
+        write(f"_runs/quick-start/{RECORD.run_id}.safetensors"),
+        f"_runs/quick-start/{RECORD.run_id}.safetensors",
+        "left by a writer that was killed",
+    ),
+    "scores of a finished run": (
+        write(f"_runs/quick-start/{RECORD.run_id}.json"),
+        f"_runs/quick-start/{RECORD.run_id}.json",
+        "left by a writer that was killed",
+    ),
     "other type": (
         set_column("learner.lr", pa.array(["fast"] * 4)),
         NAME,
@@ -213,3 +227,24 @@ def test_a_directory_marker_on_s3_is_found(bucket: str) -> None:
     (found,) = check(root)
     assert found.place == f"{STUDY}/method=fixer/"
     assert found.problem.startswith("directory marker")
+
+
+@needs_s3
+def test_what_is_removed_on_s3_is_gone_and_its_marker_no_finding(bucket: str) -> None:
+    root, state = f"{bucket}/results", f"_runs/quick-start/{RECORD.run_id}.safetensors"
+    store = RunStore(root, HYPERS)
+    store.append(RECORD)
+    for name in (RECIPE, state):
+        store.write_file(name, b"x")
+    for _ in range(2):
+        store.remove_file(state)
+    assert store.find_file(state) == b""
+    assert [key for key in keys(root) if key.startswith("_runs")] == ["_runs/quick-start/"]
+    assert check(root) == ()
+    options = {"key": WRITER.key, "secret": WRITER.secret}
+    options["endpoint_url"] = os.environ["AWS_ENDPOINT_URL"]
+    assert len(pd.read_parquet(root, storage_options=options)) == len(RECORD.metrics)
+    with duckdb.connect() as connection:
+        connection.register_filesystem(client())
+        query = f"select count(*) from read_parquet('{root}/**/*.parquet', hive_partitioning=true)"
+        assert connection.execute(query).fetchone() == (len(RECORD.metrics),)

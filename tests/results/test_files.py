@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,3 +73,31 @@ def test_what_will_not_recover_is_not_done_again() -> None:
     with pytest.raises(ResultsError, match=r"^refused$"):
         patiently(act, 60.0)
     assert len(calls) == 1
+
+
+PROBES = """
+import sys
+from distmerge.results import open_folder
+for number in range(200):
+    open_folder(f"{sys.argv[1]}/new/{number}").probe()
+"""
+
+
+def test_processes_that_probe_a_new_place_at_a_time_do_not_refuse_each_other(
+    tmp_path: Path,
+) -> None:
+    command = [sys.executable, "-c", PROBES, str(tmp_path)]
+    probing = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    said = [process.communicate(timeout=60)[1] for process in probing]
+    assert said == [""] * 4
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("obstacle", ["a file", "a dangling link"])
+def test_a_place_that_cannot_be_made_is_refused(tmp_path: Path, obstacle: str) -> None:
+    if obstacle == "a file":
+        (tmp_path / "a").write_text("")
+    else:
+        (tmp_path / "a").symlink_to(tmp_path / "absent")
+    with pytest.raises(ResultsError, match="cannot write"):
+        open_folder(f"{tmp_path}/a/b").probe()

@@ -1,16 +1,18 @@
 """Best runs, Pareto fronts, ablations and comparisons, on numbers small enough to check."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distmerge.errors import ConfigError, ResultsError
-from distmerge.results import Metric, RunRecord, ablation, best, compare, leaderboard, pareto
+from distmerge.results import Metric, RunRecord, ablation, best, compare, leaderboard, load, pareto
 from tests.report.leaderboards import INDIVIDUAL, STUDY, failed, rows, run
 
 
@@ -167,6 +169,31 @@ def test_what_two_studies_did_not_share_is_named(tmp_path: Path) -> None:
     assert compare(rows(tmp_path / "1", found), other)["differing"].unique().tolist() == [
         "protocol, data_digest"
     ]
+
+
+def older(root: Path) -> None:
+    """Make the rows those of a version that did not store how task vectors were held."""
+    for path in root.rglob("*.parquet"):
+        table = pq.read_table(path, partitioning=None)
+        pq.write_table(table.drop_columns(["bank"]), path)
+
+
+def test_another_bank_is_something_that_two_studies_did_not_share(tmp_path: Path) -> None:
+    found = run("a", "learner", 0.9, 0.5)
+    other = rows(tmp_path / "2", replace(found, bank="bfloat16"))
+    assert set(compare(rows(tmp_path / "1", found), other)["differing"]) == {"bank"}
+
+
+@pytest.mark.parametrize("read", [load, pd.read_parquet])
+def test_rows_older_than_the_column_had_the_only_bank_there_was(
+    read: Callable[[str], pd.DataFrame], tmp_path: Path
+) -> None:
+    first, second = run("a", "learner", 0.9, 0.5), run("b", "learner", 0.9, 0.7)
+    rows(tmp_path, first)
+    older(tmp_path)
+    assert compare(read(str(tmp_path)), read(str(tmp_path)))["differing"].unique().tolist() == [""]
+    rows(tmp_path, replace(second, seed=first.seed + 1))
+    assert pareto(load(str(tmp_path)))["run_ids"].tolist() == [("a", "b")]  # one configuration
 
 
 def test_studies_without_a_common_method_do_not_compare(tmp_path: Path) -> None:

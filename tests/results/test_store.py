@@ -4,7 +4,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import permutations
@@ -133,6 +133,32 @@ def test_of_several_ok_attempts_the_last_stays(store: RunStore, order: tuple[int
     for attempt in order:
         store.append(replace(RECORD, attempt=attempt))
     assert [Path(file).name for file in files(store)] == ["0123456789abcdef-10.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("earlier", "left"),
+    [(None, [3]), (range(3), [3]), ((), [0, 2, 3]), ((0,), [2, 3]), ((1, 3), [0, 2, 3])],
+)
+def test_a_writer_that_names_the_earlier_attempts_has_no_file_looked_for(
+    store: RunStore, earlier: Collection[int] | None, left: list[int]
+) -> None:
+    for attempt in (0, 2):
+        store.append(replace(FAILED, attempt=attempt))
+    store.append(replace(RECORD, attempt=3), earlier=earlier)
+    assert files(store) == [
+        f"study=quick-start/method=learner+fixer/{RECORD.run_id}-{number}.parquet"
+        for number in left
+    ]
+    assert len(store.finished("quick-start")) == len(RECORD.metrics)
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_file_that_is_removed_is_gone(store: RunStore, stored: bool) -> None:
+    if stored:
+        store.write_file("_runs/quick-start/a.json", b"{}")
+    store.remove_file("_runs/quick-start/a.json")
+    assert store.find_file("_runs/quick-start/a.json") == b""
+    assert files(store) == []
 
 
 def test_an_ok_attempt_leaves_other_runs_alone(store: RunStore) -> None:

@@ -11,6 +11,7 @@ from distmerge.spec import (
     OpenClipTower,
     Preprocess,
     TextTower,
+    Tokens,
     TowerConfig,
     digest,
     load_tower_config,
@@ -136,3 +137,9 @@ def test_other_ways_to_read_images_are_written_and_come_back(
     assert preprocess.description.startswith(words)
     assert Preprocess.model_validate_json(preprocess.model_dump_json()) == preprocess
     assert preprocess.model_dump().keys() - {"size", "mean", "std"} == ways.keys()
+
+
+@pytest.mark.parametrize("name", ["../tokenizer.json", "/tokenizer.json", "a\\b", "..", ""])
+def test_a_tokenizer_lies_beside_the_description(name: str) -> None:
+    with pytest.raises(ValidationError, match="expected the name of a file that lies beside"):
+        Tokens(length=8, padding=0, tokenizer=name)

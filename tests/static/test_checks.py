@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from distmerge.errors import CheckpointError
 from distmerge.static import merge_files, static_recipe
@@ -75,3 +76,30 @@ def test_nothing_to_merge_is_an_error(tmp_path: Path) -> None:
     message = refusal(base, [], tmp_path / "merged")
     assert "expected at least one file beside the base" in message
     assert "holds no floating tensors" in message
+
+
+def test_a_model_that_is_given_twice_or_as_its_own_base_is_refused(tmp_path: Path) -> None:
+    base, (tuned,) = write(tmp_path, states(1))
+    (tmp_path / "again").symlink_to(tuned)
+    message = refusal(base, [tuned, tmp_path / "again", base], tmp_path / "merged")
+    assert f"{tmp_path / 'again'}: is given more than once" in message
+    assert f"{base}: is given more than once" in message
+    assert len(message.splitlines()) == 3
+
+
+def test_models_that_trained_for_other_numbers_of_steps_get_the_counts_of_the_base(
+    tmp_path: Path,
+) -> None:
+    models: list[State] = states(2)
+    for count, state in enumerate(models):
+        state["bn1.num_batches_tracked"] = np.array(count)
+    base, tuned = write(tmp_path, models)
+    merge_files(base, tuned, tmp_path / "merged", static_recipe("weight_averaging"))
+    assert load_file(tmp_path / "merged")["bn1.num_batches_tracked"] == 0
+
+
+def test_who_wrote_a_file_does_not_matter(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    base, _ = write(tmp_path, states(1))
+    _, tuned = write(tmp_path / "other", states(1), format="np")
+    merge_files(base, tuned, tmp_path / "merged", static_recipe("weight_averaging"))

@@ -133,12 +133,13 @@ def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
 
 
 def test_torch_is_not_loaded(tmp_path: Path) -> None:
-    save_file({"weight": np.ones(3, np.float32)}, tmp_path / "model")
+    for name in ("model", "tuned"):
+        save_file({"weight": np.ones(3, np.float32)}, tmp_path / name)
     command = f"""
 import sys
 from distmerge.cli import main
-model = {str(tmp_path / "model")!r}
-main(["merge", "--base", model, "--method", "ties", "-o", model + ".merged", model])
+model, tuned = {str(tmp_path / "model")!r}, {str(tmp_path / "tuned")!r}
+main(["merge", "--base", model, "--method", "ties", "-o", model + ".merged", tuned])
 print(*sorted({{"torch", "ray", "scipy", "pandas"}} & sys.modules.keys()))
 """
     done = subprocess.run(
@@ -149,14 +150,16 @@ print(*sorted({{"torch", "ray", "scipy", "pandas"}} & sys.modules.keys()))
 
 def test_memory_does_not_grow_with_the_number_of_models(tmp_path: Path) -> None:
     save_file({"weight": np.zeros(3_000_000, np.float32)}, tmp_path / "base")
-    save_file({"weight": np.arange(3e6, dtype=np.float32)}, tmp_path / "task")
+    for index in range(12):
+        save_file({"weight": np.arange(3e6, dtype=np.float32)}, tmp_path / f"task{index}")
     # Not ru_maxrss: it begins with the memory of the process that starts another.
     command = """
 import re, sys
 from pathlib import Path
 from distmerge.static import merge_files, static_recipe
 folder, count = Path(sys.argv[1]), int(sys.argv[2])
-merge_files(folder / "base", [folder / "task"] * count, folder / "merged", static_recipe("ties"))
+tasks = [folder / f"task{index}" for index in range(count)]
+merge_files(folder / "base", tasks, folder / "merged", static_recipe("ties"))
 print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text()).group(1))
 """
     few, many = (
@@ -181,3 +184,23 @@ def test_values_that_cancel_out_take_the_majoritys_sign(
     recipe = static_recipe("ties", ["ties.density=1", "ties.scaling=1"])
     merge_files(base, tuned, tmp_path / "merged", recipe)
     np.testing.assert_array_equal(load_file(tmp_path / "merged")["weight"], expected)
+
+
+@pytest.mark.parametrize("recipe", RECIPES[1:3], ids=str)
+def test_a_merged_variance_below_zero_becomes_zero(recipe: Recipe, tmp_path: Path) -> None:
+    name = "bn1.running_var"
+    models = [{name: np.array([1, 1], np.float32)}]
+    models += [{name: np.array([-9, 2], np.float32)} for _ in range(3)]
+    base, tuned = write(tmp_path, models)
+    merge_files(base, tuned, tmp_path / "merged", recipe)
+    low, high = load_file(tmp_path / "merged")[name]
+    assert low == 0
+    assert high >= 1
+
+
+@pytest.mark.parametrize("recipe", RECIPES[1:3], ids=str)
+def test_a_float64_beyond_float32_is_named_as_such(recipe: Recipe, tmp_path: Path) -> None:
+    models = [{"weight": np.array([value, 1.0])} for value in (0.0, 1e300)]
+    base, tuned = write(tmp_path, models)
+    with pytest.raises(CheckpointError, match=r"task0.*NaN or infinity, or a value over float32's"):
+        merge_files(base, tuned, tmp_path / "merged", recipe)

@@ -44,7 +44,7 @@ def test_a_value_that_is_not_yaml_is_an_error() -> None:
 
 @pytest.mark.parametrize(
     ("method", "message"),
-    [("adamerging", "adamerging learns from images"), ("tis", "unknown method 'tis'")],
+    [("adamerging", "adamerging learns from data"), ("tis", "unknown method 'tis'")],
 )
 def test_a_method_that_needs_data_is_refused(method: str, message: str) -> None:
     with pytest.raises(ConfigError, match=f"{message}.*: weight_averaging, task_arithmetic, ties"):

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 @contextmanager
@@ -21,10 +21,10 @@ def busy_at_first(endpoint: str, *, seconds: float) -> Iterator[str]:
         def handle(self) -> None:
             if time.monotonic() < opens:
                 self.request.recv(65536)
-                self.request.sendall(_BUSY)
+                self.request.sendall(BUSY)
                 return
             with socket.create_connection((host, int(port)), 10) as server:
-                _pass_on(self.request, server, closed)
+                pass_on(self.request, server, closed)
 
     class Server(socketserver.ThreadingTCPServer):
         daemon_threads = True
@@ -41,7 +41,7 @@ def busy_at_first(endpoint: str, *, seconds: float) -> Iterator[str]:
             thread.join(10)
 
 
-def _pass_on(client: socket.socket, server: socket.socket, closed: threading.Event) -> None:
+def pass_on(client: socket.socket, server: socket.socket, closed: threading.Event) -> None:
     other = {client: server, server: client}
     while not closed.is_set():
         ready, _, _ = select.select(list(other), [], [], 0.2)

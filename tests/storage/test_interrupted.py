@@ -36,7 +36,7 @@ def test_an_interrupted_run_goes_on_from_its_state_on_s3(
     with pytest.raises(KeyboardInterrupt):
         attempt(session, config, "a", interrupted, recorder)
     done = attempt(session, config, "b", trace.append, Recorder(store, "tiny"))
-    assert [progress.step for progress in trace] == [5, 6]
+    assert [progress.step for progress in trace] == [4, 5, 6]
     assert recorder.read_state(done.record.run_id)
     recorder.append(done)
     assert recorder.read_state(done.record.run_id) == b""

@@ -58,9 +58,10 @@ def test_the_rows_equal_those_of_a_local_folder(
     pd.testing.assert_frame_equal(rows_of(swept.study), rows_of(local))
 
 
-def test_every_key_is_a_file_of_the_sweep_and_none_a_marker(swept: Swept) -> None:
+def test_every_key_is_a_file_of_the_sweep_and_no_row_is_near_a_marker(swept: Swept) -> None:
     found = keys(swept.study.storage)
-    assert [key for key in found if key.endswith("/")] == []
+    assert [key for key in found if key.endswith("/") and not key.startswith("_")] == []
+    assert [key for key in found if key.startswith("_runs/") and not key.endswith("/")] == []
     assert sum(key.endswith(".parquet") for key in found) == 6  # four runs, two references
     assert {key.split("/")[0].partition("=")[0] for key in found} >= {"study", "_best", "_recipes"}
     assert all("=" in key or key.startswith("_") for key in found)

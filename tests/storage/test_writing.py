@@ -3,12 +3,18 @@
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import pytest
 
+from distmerge.coordinator import FeatureStore
 from distmerge.errors import UnavailableError
 from distmerge.results import RunStore, open_folder
+from tests.coordinator.test_features import KEY, block_of
 from tests.results.records import RECORD
 from tests.spec.hypers import HYPERS
 from tests.storage.busy import busy_at_first
@@ -68,6 +74,45 @@ def test_a_row_waits_for_a_store_that_is_too_busy_for_a_while(
     with busy_at_first(s3_endpoint, seconds=8) as endpoint, signed_in(WRITER, endpoint):
         RunStore(bucket, HYPERS, patience_s=30.0).append(RECORD)
     assert len(keys(bucket)) == 1
+
+
+@pytest.mark.slow
+def test_what_is_read_or_removed_waits_for_a_store_that_is_too_busy_for_a_while(
+    bucket: str, s3_endpoint: str, tmp_path: Path
+) -> None:
+    before, name = RunStore(bucket, HYPERS), "_recipes/a"
+    before.append(RECORD)
+    for each in (name, "_runs/a"):
+        before.write_file(each, b"content")
+    FeatureStore(tmp_path / "one", open_folder(f"{bucket}/features")).save(KEY, [block_of(3)])
+    with busy_at_first(s3_endpoint, seconds=8) as endpoint, signed_in(WRITER, endpoint):
+        store, study = RunStore(bucket, HYPERS, patience_s=30.0), RECORD.study
+        shared = FeatureStore(tmp_path / "other", open_folder(f"{bucket}/features"))
+        fetching = FeatureStore(tmp_path / "third", open_folder(f"{bucket}/features"))
+        asked: dict[Callable[[], object], object] = {
+            partial(store.find_file, name): b"content",
+            partial(store.read_file, name): b"content",
+            partial(store.remove_file, "_runs/a"): None,
+            store.studies: [study],
+            lambda: len(store.records(study)): len(RECORD.metrics),
+            lambda: len(store.finished(study)): len(RECORD.metrics),
+            lambda: KEY in shared: True,
+            lambda: len(fetching.load(KEY).features): 3,
+        }
+        with ThreadPoolExecutor(len(asked)) as pool:
+            answers = list(pool.map(lambda ask: ask(), asked))
+    assert answers == list(asked.values())
+    assert before.find_file("_runs/a") == b""
+
+
+@pytest.mark.slow
+def test_a_reader_waits_for_a_store_that_is_too_busy_for_a_while(
+    bucket: str, s3_endpoint: str
+) -> None:
+    with busy_at_first(s3_endpoint, seconds=8) as endpoint, signed_in(WRITER, endpoint):
+        assert RunStore(bucket, HYPERS, patience_s=30.0).find_file("state") == b""
+    with busy_at_first(s3_endpoint, seconds=8) as endpoint, signed_in(WRITER, endpoint):
+        assert RunStore(bucket, HYPERS, patience_s=30.0).records(RECORD.study).empty
 
 
 @pytest.mark.slow

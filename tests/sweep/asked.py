@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 from distmerge.methods import HYPERS
 from distmerge.spec import Pipeline, RunConfig, Study, digest
@@ -57,3 +58,33 @@ def past(
 ) -> tuple[PastRun, ...]:
     """Give what the results remember of runs."""
     return tuple(PastRun(s.run_id, s.config, score(s), cost(s), {}, warm) for s in suggestions)
+
+
+def interrupted(suggestions: list[Suggestion]) -> tuple[PastRun, ...]:
+    """Give what the storage remembers of runs that were in progress."""
+    return tuple(
+        PastRun(s.run_id, s.config, None, 0.0, {}, warm=False, unfinished=True) for s in suggestions
+    )
+
+
+class Rolling(NamedTuple):
+    """Runs of a search that does several at a time."""
+
+    ended: list[Suggestion]
+    running: list[Suggestion]
+
+
+def asked_together(search: Search, width: int, most: int = 10_000) -> Rolling:
+    """Keep ``width`` runs in progress, of which the oldest ends, until ``most`` have ended."""
+    found = Rolling([], [])
+    while len(found.ended) < most:
+        while len(found.running) < width and (suggestion := search.ask()) is not None:
+            found.running.append(suggestion)
+        if not found.running:
+            break
+        oldest = found.running.pop(0)
+        search.tell(oldest, rate_score(oldest))
+        found.ended.append(oldest)
+    while len(found.running) < width and (suggestion := search.ask()) is not None:
+        found.running.append(suggestion)
+    return found

@@ -99,7 +99,8 @@ def test_tasks_with_fewer_images_than_any_methods_batch_are_listed_at_once(
     with pytest.raises(DataError, match="batches are larger than the data") as caught:
         prepare(study, refuse)
     assert str(caught.value).splitlines()[1:] == [
-        f"  - pipelines.{i}: {method} draws {size} images per step; task {task} has 5 adapt images"
+        f"  - pipelines.{i}: {method} draws {size} samples per step; "
+        f"task {task} has 5 adapt samples"
         for i, (method, size) in enumerate([*drawn.items(), ("surgery", 16)])
         for task in ("alpha", "beta", "gamma")
     ]

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -6,7 +7,7 @@ from typing import Any
 import pytest
 
 from distmerge.coordinator import Digests
-from distmerge.errors import ConfigError
+from distmerge.errors import ConfigError, ResultsError
 from distmerge.methods import HYPERS
 from distmerge.results import RunStore
 from distmerge.spec import ModelFiles, Study
@@ -150,3 +151,68 @@ def test_a_pipeline_left_out_for_a_while_is_remembered(
     record_study(store, fewer, digests)
     with pytest.raises(ConfigError, match=r"adamerging\.lr: was 0\.01, now 0\.5"):
         check_unchanged(store, study_of(world, tmp_path, **pipelines(lr=0.5)))
+
+
+def forget(store: RunStore, *keys: str) -> None:
+    """Make the record that of a version without some keys."""
+    kept = json.loads(store.read_file("_studies/tiny.json"))
+    for key in keys:
+        del kept["decisive"][key]
+    store.write_file("_studies/tiny.json", json.dumps(kept).encode())
+
+
+STEPS = "pipelines.adamerging.adamerging.steps"
+
+
+@pytest.mark.parametrize(
+    ("key", "changes", "difference"),
+    [
+        ("bank", {"bank": "bfloat16"}, 'bank: was "float32", now "bfloat16"'),
+        ("images.report", {"images": {"report": 8}}, "images.report: was null, now 8"),
+        (STEPS, {}, f"{STEPS}: was 500, now 12"),
+    ],
+)
+def test_what_an_older_version_did_not_know_is_compared_with_its_default(
+    key: str, changes: dict[str, Any], difference: str, first: Study, store: RunStore
+) -> None:
+    forget(store, key)
+    now = Study.model_validate({**first.model_dump(), **changes})
+    with pytest.raises(ConfigError, match="tiny was run with other content") as caught:
+        check_unchanged(store, now)
+    assert difference in str(caught.value)
+
+
+def test_the_default_of_what_an_older_version_did_not_know_is_no_change(
+    first: Study, store: RunStore
+) -> None:
+    forget(store, "bank", "levels", "pipelines.adamerging.adamerging.keep")
+    check_unchanged(store, first)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_order_of_levels_and_unseen_tasks_is_no_change(
+    turned: bool, world: ModelFiles, tmp_path: Path, store: RunStore, digests: Digests
+) -> None:
+    lists = {"levels": ["L1", "L2"], "unseen": ["alpha", "beta"]}
+    study, other = (
+        study_of(world, tmp_path, **{key: found[::step] for key, found in lists.items()})
+        for step in (1, -1)
+    )
+    record_study(store, study, digests)
+    if turned:  # as a version left it that kept the order
+        kept = json.loads(store.read_file("_studies/tiny.json"))
+        kept["decisive"] |= {key: found[::-1] for key, found in lists.items()}
+        store.write_file("_studies/tiny.json", json.dumps(kept).encode())
+    check_unchanged(store, other)
+    check_unchanged(store, study)
+
+
+@pytest.mark.parametrize(
+    "content", [b"{", b"\xff", b"{}", b"[]", b'{"decisive": [1]}', b'{"decisive": {"levels": 1}}']
+)
+def test_a_damaged_record_is_named_with_its_mend(
+    content: bytes, first: Study, store: RunStore
+) -> None:
+    store.write_file("_studies/tiny.json", content)
+    with pytest.raises(ResultsError, match=r"_studies/tiny\.json: damaged .*; delete it"):
+        check_unchanged(store, first)

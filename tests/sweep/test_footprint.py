@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,9 +32,36 @@ def test_an_actor_of_several_models_and_thinned_vectors_need_more(
 ) -> None:
     inputs = read_inputs(source_of(world))
     study = study_of(world, tmp_path, pipelines=[{"stages": ["ties"]}])
-    rows = {row[0]: row[2] for row in memory(study, inputs, num_tasks=3, num_actors=2).rows}
+    rows = {
+        row[0]: row[2] for row in memory(study, inputs, num_tasks=3, num_actors=2, keys=()).rows
+    }
     assert str(rows["per actor"]).startswith("2 models and")
     assert "the thinned vectors of ties" in str(rows["per trial"])
+
+
+def rows_of(world: ModelFiles, folder: Path, **changes: Any) -> dict[object, tuple[object, ...]]:
+    study, inputs = study_of(world, folder, **changes), read_inputs(source_of(world))
+    keys = session_of(world).digests.keys
+    held = memory(study, inputs, num_tasks=3, num_actors=None, keys=keys)
+    return {row[0]: row[1:] for row in held.rows}
+
+
+def test_task_vectors_in_half_precision_need_half(world: ModelFiles, tmp_path: Path) -> None:
+    bank = session_of(world).vectors
+    halved = rows_of(world, tmp_path, bank="bfloat16")["per node"]
+    assert halved[0] == size_text(bank.base.nbytes + bank.vectors.nbytes // 2)
+    assert "task vectors in bfloat16" in str(halved[1])
+    assert rows_of(world, tmp_path)["per node"][0] == size_text(
+        bank.base.nbytes + bank.vectors.nbytes
+    )
+
+
+def test_one_process_holds_all_facts_but_layers(world: ModelFiles, tmp_path: Path) -> None:
+    facts = [session_of(world).models.facts(*key[:3]) for key in session_of(world).digests.keys]
+    held = sum(f.features.nbytes + f.logits.nbytes + f.confidence.nbytes for f in facts)
+    held += max(f.layers.nbytes for f in facts)
+    assert rows_of(world, tmp_path, ray=False)["facts"][0] == size_text(held)
+    assert "facts" not in rows_of(world, tmp_path)
 
 
 def test_actors_go_to_the_emptiest_node_that_has_room() -> None:

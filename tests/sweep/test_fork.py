@@ -1,15 +1,18 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from distmerge.cli import main
 from distmerge.errors import ConfigError
 from distmerge.methods import HYPERS
-from distmerge.results import RunStore
+from distmerge.results import REFERENCES, RunStore
 from distmerge.spec import ModelFiles, Study
-from distmerge.sweep import run_sweep
+from distmerge.sweep import plan_lines, run_sweep
+from distmerge.sweep.changes import record_study
 from distmerge.sweep.fork import take_over
 from tests.cli.messages import failure
 from tests.coordinator.sessions import session_of
@@ -99,10 +102,30 @@ def test_a_run_that_is_taken_over_has_its_model(parent: Study, world: ModelFiles
         assert store.read_file(recipe_name("model", new))
 
 
-def test_a_parent_without_rows_is_named(world: ModelFiles, tmp_path: Path) -> None:
+def test_a_parent_without_rows_is_named_and_nothing_is_left(
+    world: ModelFiles, tmp_path: Path
+) -> None:
     child = study_of(world, tmp_path, ray=False)
     with pytest.raises(ConfigError, match=f"study 'nobody' has no rows in {tmp_path}"):
-        take_over(RunStore(str(tmp_path), HYPERS), "nobody", child, session_of(world).digests)
+        run_sweep(child, console(), "nobody")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fork_that_is_refused_stores_no_row(parent: Study, world: ModelFiles) -> None:
+    child, store = child_of(parent, world, study="refused"), RunStore(parent.storage, HYPERS)
+    record_study(store, child, replace(session_of(world).digests, base="another"))
+    with pytest.raises(ConfigError, match=r"(?s)refused was run with .*models\.base \(content\)"):
+        run_sweep(child, console(), parent.study)
+    assert store.records("refused").empty
+
+
+def test_a_fork_names_the_bank_that_older_rows_do_not(parent: Study, world: ModelFiles) -> None:
+    for path in Path(parent.storage).glob("study=tiny/*/*.parquet"):
+        table = pq.read_table(path, partitioning=None)
+        pq.write_table(table.drop_columns(["bank"]), path)
+    child = child_of(parent, world, study="named")
+    assert not taken(parent, child, world).empty
+    assert set(RunStore(parent.storage, HYPERS).records("named")["bank"]) == {"float32"}
 
 
 def test_a_changed_study_is_refused_and_runs_as_a_fork(
@@ -116,3 +139,23 @@ def test_a_changed_study_is_refused_and_runs_as_a_fork(
     assert "seed: was 0, now 2" in message
     assert main(["sweep", path, "select=accuracy", "--fork", "labels"]) == 0
     assert RunStore(str(tmp_path / "results"), HYPERS).studies() == ["labels", "tiny"]
+
+
+def test_a_plan_of_a_fork_counts_the_runs_that_it_takes_over(
+    parent: Study, world: ModelFiles
+) -> None:
+    child = child_of(parent, world, study="planned", pipelines=LATER)
+    lines = list(plan_lines(child, parent.study))
+    (line,) = (line for line in lines if line.startswith("  runs taken over from tiny: "))
+    left = lines[-1].rpartition(" ")[2]
+    assert not rows_of(child).size
+    run_sweep(child, output := console(), parent.study)
+    assert line.strip() in output.file.getvalue()  # type: ignore[attr-defined]  # a StringIO
+    rows = rows_of(child)
+    done = rows[~rows["method"].isin(REFERENCES)]["run_id"].nunique()
+    assert int(left) == done - int(line.rpartition(" ")[2])
+
+
+def test_a_plan_of_a_fork_of_nothing_is_refused(world: ModelFiles, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="study 'nobody' has no rows"):
+        list(plan_lines(study_of(world, tmp_path, ray=False), "nobody"))

@@ -11,9 +11,11 @@ from distmerge.methods import HYPERS
 from distmerge.results import RunStore
 from distmerge.spec import ModelFiles, Study
 from distmerge.sweep import plan_lines, run_sweep
-from distmerge.sweep.prepare import prepare
+from distmerge.sweep.prepare import Prepared, prepare
+from distmerge.sweep.rungs import rungs_reader
 from distmerge.sweep.serial import _session
 from distmerge.sweep.trial import Recorder, attempt
+from distmerge.sweep.unfinished import all_unfinished
 from tests.sweep.studies import ADAPT, console, rows_of, study_of
 
 RATES = {"adamerging.lr": {"log_uniform": [1e-4, 1e-1]}, "adamerging.init": 0.3}
@@ -105,17 +107,78 @@ def test_an_interrupted_run_keeps_its_scores_at_the_rungs(
 ) -> None:
     again = study_of(world, tmp_path, ray=False, **FIELDS)
     prepared = prepare(again, lambda _: None)
-    recorder = Recorder(prepared.store, again.study, prepared.search.rungs)
+    recorder = recorder_of(prepared)
     first = prepared.search.ask()
     assert first is not None
     with pytest.raises(KeyboardInterrupt):
         attempt(_session(prepared, lambda _: None), first.config, "", _stop_at_six, recorder)
-    assert list(recorder.read_rungs("adamerging", first.run_id)) == [2, 4]
+    assert list(all_unfinished(prepared.store, "tiny")[first.run_id].rungs) == [2, 4]
     run_sweep(again, console())
     pd.testing.assert_frame_equal(rows_of(again), rows_of(study))
-    assert recorder.read_rungs("adamerging", first.run_id) == {}
+    assert all_unfinished(prepared.store, "tiny") == {}
+
+
+def recorder_of(prepared: Prepared) -> Recorder:
+    rungs = rungs_reader(prepared.store, prepared.study, prepared.digests)
+    return Recorder(prepared.store, prepared.study.study, rungs)
 
 
 def _stop_at_six(progress: Progress) -> None:
     if progress.step == 6:
         raise KeyboardInterrupt
+
+
+def test_a_restarted_recorder_knows_the_rungs_of_this_sweep(
+    world: ModelFiles, tmp_path: Path
+) -> None:
+    prepared = prepare(study_of(world, tmp_path, ray=False, **FIELDS), lambda _: None)
+    recorder = recorder_of(prepared)
+    ended, running, late = (prepared.search.ask() for _ in range(3))
+    assert ended is not None
+    assert running is not None
+    assert late is not None
+    session = _session(prepared, lambda _: None)
+    recorder.append(attempt(session, ended.config, "", states=recorder))
+    recorder.begin(running.run_id, running.config)
+    assert recorder.stays(running.run_id, {2: 8.0})
+    restarted = recorder_of(prepared)
+    restarted.begin(late.run_id, late.config)
+    assert not restarted.stays(late.run_id, {2: 7.0})  # behind the one in progress
+    assert restarted.stays(late.run_id, {4: 7.0})
+    assert not restarted.stays(late.run_id, {8: -7.0})  # behind the one that ended
+
+
+def test_a_run_killed_between_the_decision_to_end_it_and_its_row_is_ended_again(
+    world: ModelFiles, tmp_path: Path
+) -> None:
+    prepared = prepare(study_of(world, tmp_path, ray=False, **FIELDS), lambda _: None)
+    recorder, session = recorder_of(prepared), _session(prepared, lambda _: None)
+    best, behind, *others = (prepared.search.ask() for _ in range(4))
+    stays = []
+    for suggestion, score in zip((best, behind, *others), (9.0, 0.5, 0.1, 0.1), strict=True):
+        assert suggestion is not None
+        recorder.begin(suggestion.run_id, suggestion.config)
+        stays.append(recorder.stays(suggestion.run_id, {2: score}))
+    assert stays == [True, False, False, False]
+    assert behind is not None
+    record = attempt(session, behind.config, "", states=recorder_of(prepared)).record
+    assert (record.status, record.step) == ("pruned", 2)
+    assert [(m.metric, m.value) for m in record.metrics] == [("rung:2", 0.5)]
+
+
+def test_a_run_killed_at_a_rung_takes_its_look_there_when_it_goes_on(
+    study: Study, world: ModelFiles, tmp_path: Path
+) -> None:
+    again = study_of(world, tmp_path, ray=False, checkpoint_s=0.0, **FIELDS)
+    prepared = prepare(again, lambda _: None)
+    first = prepared.search.ask()
+    assert first is not None
+
+    def kill(progress: Progress) -> None:
+        if progress.step == 4:
+            raise SystemExit
+
+    with pytest.raises(SystemExit):
+        attempt(_session(prepared, lambda _: None), first.config, "", kill, recorder_of(prepared))
+    run_sweep(again, console())
+    pd.testing.assert_frame_equal(rows_of(again), rows_of(study))

@@ -1,5 +1,6 @@
 """What stored rows tell a search, by this study's and by earlier ones' results."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,15 @@ import pytest
 from distmerge.errors import ConfigError
 from distmerge.methods import HYPERS
 from distmerge.results import RunStore
+from distmerge.run import named_record
 from distmerge.spec import ModelFiles, Study
 from distmerge.sweep import plan_lines, run_sweep
 from distmerge.sweep.current import stored_config
 from distmerge.sweep.history import past_runs, stored_rows
+from distmerge.sweep.prepare import prepare
+from distmerge.sweep.serial import _session
+from distmerge.sweep.trial import Done, Recorder
+from tests.coordinator.sessions import config_of
 from tests.sweep.asked import identify
 from tests.sweep.studies import ADAPT, console, study_of
 
@@ -104,3 +110,32 @@ def test_a_warm_started_sweep_says_how_much_it_learns_from(study: Study, tmp_pat
     run_sweep(later, shown)
     text = shown.file.getvalue()  # type: ignore[attr-defined]  # a StringIO
     assert "warm start: the search learns from 3 runs of earlier studies" in text
+
+
+def test_runs_that_were_in_progress_or_failed_are_asked_for_first(
+    world: ModelFiles, tmp_path: Path
+) -> None:
+    study = study_of(world, tmp_path, **FIELDS)
+    prepared = prepare(study, lambda _: None)
+    recorder = Recorder(prepared.store, study.study)
+    first, second, third = (prepared.search.ask() for _ in range(3))
+    for suggestion in (first, second, third):
+        assert suggestion is not None
+        recorder.begin(suggestion.run_id, suggestion.config)
+    assert first is not None
+    session = _session(prepared, lambda _: None)
+    failed = replace(named_record(session, first.config), status="error", error="lost")
+    recorder.append(Done(failed, None))
+    again = prepare(study, lambda _: None).search
+    asked_again = [again.ask() for _ in range(3)]
+    assert {s.run_id for s in asked_again if s} == {s.run_id for s in (first, second, third) if s}
+    assert again.remaining == prepared.search.remaining
+    (line,) = (line for line in plan_lines(study) if "still to do" in line)
+    assert line.endswith("runs still to do: 5")
+
+
+def test_runs_in_progress_of_other_inputs_are_left_alone(world: ModelFiles, tmp_path: Path) -> None:
+    study = study_of(world, tmp_path, **FIELDS)
+    recorder = Recorder(store_of(study), study.study)
+    recorder.begin("of-other-inputs", config_of({}, "task_arithmetic"))
+    assert past_runs(stored_rows(store_of(study), study), study, identify) == ()

@@ -1,6 +1,8 @@
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from distmerge.coordinator import Source
@@ -11,7 +13,8 @@ from distmerge.sweep.inputs import read_inputs
 from tests.coordinator.sessions import source_of
 from tests.sweep.headers import sparse_file
 from tests.tasks.pictures import samples_of, write_folder, write_parquet
-from tests.world import TOWER
+from tests.texts import build_text_world
+from tests.world import TOWER, arrays_of
 
 SHAPES = tower_shapes(TOWER)
 
@@ -36,7 +39,7 @@ def test_a_study_counts_the_images_that_it_asks_for(world: ModelFiles) -> None:
 
 def test_too_few_images_are_named(world: ModelFiles) -> None:
     source = Source(world, ImageCounts(select=17), transductive=False)
-    with pytest.raises(DataError, match="select holds 16 images, expected at least 17"):
+    with pytest.raises(DataError, match="select holds 16 samples, expected at least 17"):
         read_inputs(source)
 
 
@@ -120,5 +123,24 @@ def test_a_role_that_is_too_small_is_named(world: ModelFiles, tmp_path: Path) ->
     folder = str(write_folder(tmp_path / "pictures", samples_of(4)))
     data = RoleData(adapt=folder, select=folder, report=folder, classes=("cat", "dog", "emu"))
     source = replace(with_data(world, data), images=ImageCounts(adapt=5))
-    with pytest.raises(DataError, match="adapt holds 4 images, expected at least 5"):
+    with pytest.raises(DataError, match="adapt holds 4 samples, expected at least 5"):
         read_inputs(source)
+
+
+def test_arrays_that_a_sweep_would_refuse_are_found(world: ModelFiles, tmp_path: Path) -> None:
+    folder = shutil.copytree(arrays_of(world.tasks[0]), tmp_path / "alpha")
+    (folder / "select.labels.npy").unlink()
+    np.save(folder / "adapt.images.npy", np.zeros((40, 3, 16, 16), np.uint8))
+    alpha = world.tasks[0].model_copy(update={"data": folder})
+    files = world.model_copy(update={"tasks": (alpha, *world.tasks[1:])})
+    with pytest.raises(DataError, match=r"task alpha, .*cannot read select\.labels\.npy") as caught:
+        read_inputs(source_of(files))
+    assert "adapt.images.npy: got uint8 (40, 3, 16, 16), expected uint8" in str(caught.value)
+
+
+def test_a_missing_tokenizer_is_found(tmp_path: Path) -> None:
+    files = build_text_world(tmp_path)
+    read_inputs(source_of(files))
+    (tmp_path / "tokenizer.json").unlink()
+    with pytest.raises(DataError, match="cannot read the tokenizer"):
+        read_inputs(source_of(files))

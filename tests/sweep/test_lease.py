@@ -1,4 +1,5 @@
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -43,6 +44,30 @@ def test_a_study_is_given_back_by_a_driver_that_fails(store: RunStore) -> None:
     with pytest.raises(KeyboardInterrupt), lease(store, "tiny"):
         raise KeyboardInterrupt
     assert store.find_file(NAME) == b""
+
+
+def test_a_storage_that_fails_at_the_end_hides_no_other_error(
+    store: RunStore, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt), lease(store, "tiny"):
+        lose(tmp_path / "_studies", KeyboardInterrupt())
+
+
+def test_a_storage_that_fails_at_the_end_takes_nothing_from_a_finished_sweep(
+    store: RunStore, tmp_path: Path
+) -> None:
+    with lease(store, "tiny"):
+        lose(tmp_path / "_studies")
+    with pytest.raises(ResultsError, match="cannot read"):
+        store.find_file(NAME)
+
+
+def lose(folder: Path, then: BaseException | None = None) -> None:
+    """Put a file where a folder is: nothing in it can be read or written."""
+    shutil.rmtree(folder)
+    folder.write_text("")
+    if then:
+        raise then
 
 
 def test_another_study_is_not_held(store: RunStore) -> None:

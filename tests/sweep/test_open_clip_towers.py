@@ -155,7 +155,7 @@ def test_the_plan_shows_the_tower_and_what_it_cannot_estimate(
     text = "\n".join(plan_lines(study))
     assert "-tiny" in text
     assert "of open_clip, features of 8" in text
-    assert "images, which are not known for such a tower" in text
+    assert "samples, which are not known for such a tower" in text
     assert "layers x" not in text
 
 

@@ -1,5 +1,6 @@
 """What the samplers suggest: grids, choices of a method, several objectives, warm starts."""
 
+import math
 from typing import Any
 
 import pytest
@@ -8,7 +9,16 @@ from distmerge.errors import ConfigError
 from distmerge.spec import Pipeline
 from distmerge.sweep.history import PastRun
 from distmerge.sweep.search import Suggestion
-from tests.sweep.asked import asked, learning, past, rate_score, search, study
+from tests.sweep.asked import (
+    asked,
+    asked_together,
+    interrupted,
+    learning,
+    past,
+    rate_score,
+    search,
+    study,
+)
 
 GRID = {"lr": {"log_uniform": [1e-3, 1e-1], "points": 3}, "init": {"choice": [0.2, 0.3]}}
 GROUP = {"any_of": [["task_arithmetic"], ["adamerging"], ["adamerging", "surgery"]], "trials": 40}
@@ -130,7 +140,7 @@ def test_runs_at_the_same_time_differ_and_nobody_waits_for_the_slowest() -> None
     assert slow is not None
     found = asked(searching)
     assert len({s.run_id for s in found} | {slow.run_id}) == 37
-    assert (searching.remaining, searching.unfinished) == (0, 4)
+    assert searching.remaining == 0
 
 
 def test_a_finite_space_that_a_sampler_does_not_exhaust_still_gets_its_trials() -> None:
@@ -154,3 +164,101 @@ def test_a_run_that_ended_early_counts_as_done_and_is_no_best_one() -> None:
 def test_what_draws_nothing_has_one_run() -> None:
     averaging = Pipeline(stages=("weight_averaging",), trials=5)
     assert len(asked(search(study(averaging, sampler="grid")))) == 1
+
+
+GRID_OF_TWENTY = learning(1, lr={"log_uniform": [1e-3, 1e-1], "points": 20}, init=0.3)
+TOGETHER = [*((learning(24), fields) for fields in SAMPLERS), (GRID_OF_TWENTY, {"sampler": "grid"})]
+
+
+@pytest.mark.parametrize(("entry", "fields"), TOGETHER, ids=str)
+def test_runs_that_were_interrupted_together_are_all_asked_for_again_first(
+    entry: Pipeline, fields: dict[str, Any]
+) -> None:
+    before = asked_together(search(study(entry, **fields)), 8, most=7)
+    remembered = (*past(before.ended), *interrupted(before.running))
+    later = search(study(entry, **fields), remembered)
+    assert later.remaining == search(study(entry, **fields)).remaining - 7
+    again = asked_together(later, 8, most=0)
+    assert [s.run_id for s in again.running] == [s.run_id for s in before.running]
+
+
+@pytest.mark.parametrize(
+    ("entry", "fields"), [case for case in TOGETHER if case[1]["sampler"] != "nsga2"], ids=str
+)
+def test_runs_at_the_same_time_are_those_of_an_undisturbed_search_after_a_kill(
+    entry: Pipeline, fields: dict[str, Any]
+) -> None:
+    whole = asked_together(search(study(entry, **fields)), 8)
+    before = asked_together(search(study(entry, **fields)), 8, most=7)
+    remembered = (*past(before.ended), *interrupted(before.running))
+    later = asked_together(search(study(entry, **fields), remembered), 8)
+    ended = [s.run_id for s in before.ended + later.ended]
+    assert ended == [s.run_id for s in whole.ended]
+
+
+def test_an_interrupted_run_that_todays_search_would_not_suggest_is_left_alone() -> None:
+    running = asked_together(search(study(learning(4))), 4, most=0).running
+    rates = sorted(float(s.config.values()["adamerging.lr"]) for s in running)
+    narrow = learning(4, lr={"log_uniform": [rates[0] / 2, rates[2]]})
+    again = asked_together(search(study(narrow), interrupted(running)), 4, most=0).running
+    known = {s.run_id for s in running}
+    assert [s.run_id in known for s in again] == [True, True, True, False]
+    fixed = learning(4, steps=7)
+    others = asked_together(search(study(fixed), interrupted(running)), 4, most=0).running
+    assert known.isdisjoint(s.run_id for s in others)
+
+
+def test_interrupted_runs_of_every_pipeline_come_before_new_ones_of_any() -> None:
+    pipelines = learning(3), Pipeline(stages=("adamerging", "surgery"), trials=6)
+    before = asked_together(search(study(*pipelines)), 5, most=2)
+    later = search(study(*pipelines), (*past(before.ended), *interrupted(before.running)))
+    again = asked_together(later, 5, most=0).running
+    assert {s.run_id for s in again} == {s.run_id for s in before.running}
+
+
+def test_an_interrupted_repeat_is_asked_for_in_its_turn() -> None:
+    whole = asked(search(study(learning(3), repeats=3)))
+    remembered = (*past(whole[:2]), *interrupted(whole[2:4]))
+    later = asked(search(study(learning(3), repeats=3), remembered))
+    assert [s.run_id for s in later] == [s.run_id for s in whole[2:]]
+
+
+def standing_still(suggestion: Suggestion) -> float:
+    """Give a score that is the higher the fewer settings a method has."""
+    return -float(len(suggestion.config.values()))
+
+
+@pytest.mark.parametrize("fields", SAMPLERS, ids=str)
+@pytest.mark.parametrize("others", [[["adamerging"]], GROUP["any_of"]], ids=["one", "three"])
+def test_a_best_method_that_is_used_up_ends_no_search(
+    fields: dict[str, Any], others: list[list[str]]
+) -> None:
+    group = {"any_of": [["weight_averaging"], *others], "trials": 40}
+    searching = search(study(group, **fields))
+    found = asked(searching, score=standing_still)
+    assert len({s.run_id for s in found}) == len(found) == 40
+    assert list(searching.gaps()) == []
+
+
+def test_trials_that_find_nothing_new_are_counted_and_keep_nothing_else_from_its_run() -> None:
+    ends = [0.01, math.nextafter(0.01, 1)]
+    narrow = learning(9, lr={"uniform": ends}, init=0.3)
+    other = Pipeline(stages=("adamerging", "surgery"), trials=2)
+    searching = search(study(narrow, other, repeats=2))
+    found = asked(searching)
+    assert searching.remaining == 0
+    named = [s.config.seed for s in found if s.pipeline == 0]
+    made = named.count(0)
+    assert made < 9
+    assert named == [0] * made + [1]
+    assert [s.config.seed for s in found if s.pipeline == 1] == [0, 0, 1]
+    (gap,) = searching.gaps()
+    assert gap.startswith(f"adamerging: {9 - made} trials were not made: ")
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random"])
+def test_looks_of_earlier_runs_are_no_obstacle_to_a_second_objective(sampler: str) -> None:
+    before = past(asked(search(study(learning(3)))))
+    looked = tuple(run._replace(rungs={5: 0.3, 10: 0.4}) for run in before)
+    fields: dict[str, Any] = {"sampler": sampler, "objectives": ["score", "cost"]}
+    assert len(asked(search(study(learning(6), **fields), looked))) == 3

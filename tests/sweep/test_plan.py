@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from distmerge.errors import CheckpointError
+from distmerge.errors import CheckpointError, ConfigError
 from distmerge.models import tower_shapes
 from distmerge.spec import ModelFiles, Preprocess, TowerConfig
 from distmerge.sweep import plan_lines, run_sweep
@@ -152,3 +152,24 @@ def test_a_plan_lists_what_does_not_fit_of_all_files_at_once(
     message = str(caught.value)
     assert f"alpha: {broken}: not a readable safetensors file" in message
     assert "beta: head for 4 classes: weight: got shape (5, 8), expected (4, 8)" in message
+
+
+def test_a_study_that_was_run_with_other_content_is_refused_as_by_the_sweep(
+    world: ModelFiles, tmp_path: Path
+) -> None:
+    pipelines = TWO[:1]
+    run_sweep(study_of(world, tmp_path, ray=False, pipelines=pipelines), console())
+    other = study_of(world, tmp_path, ray=False, pipelines=pipelines, seed=3)
+    with pytest.raises(ConfigError, match=r"was run with other content(.|\n)*seed: was 0, now 3"):
+        list(plan_lines(other))
+
+
+def test_other_models_are_refused_where_a_sweep_has_read_them(
+    world: ModelFiles, tmp_path: Path
+) -> None:
+    fewer = world.model_copy(update={"tasks": world.tasks[:2]})
+    pipelines = TWO[:1]
+    run_sweep(study_of(fewer, tmp_path / "a", ray=False, pipelines=pipelines), console())
+    run_sweep(study_of(world, tmp_path / "b", ray=False, pipelines=pipelines), console())
+    with pytest.raises(ConfigError, match=r"models.tasks \(names\): was "):
+        list(plan_lines(study_of(fewer, tmp_path / "b", ray=False, pipelines=pipelines)))

@@ -47,8 +47,8 @@ def test_batches_larger_than_the_data_are_listed_for_every_pipeline_and_task(
     with pytest.raises(DataError, match="batches are larger than the data") as caught:
         prepare(study_of(world, tmp_path, pipelines=pipelines), refuse)
     message = str(caught.value)
-    assert "pipelines.0: adamerging draws 80 images per step; task alpha has 40" in message
-    assert "pipelines.1: surgery draws 41 images per step; task gamma has 40" in message
+    assert "pipelines.0: adamerging draws 80 samples per step; task alpha has 40" in message
+    assert "pipelines.1: surgery draws 41 samples per step; task gamma has 40" in message
 
 
 def test_a_transductive_study_adapts_on_its_report_images(

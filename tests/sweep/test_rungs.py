@@ -3,8 +3,9 @@ from typing import Any
 import pytest
 
 from distmerge.coordinator import Progress
+from distmerge.errors import PrunedError
 from distmerge.sweep.history import PastRun
-from distmerge.sweep.rungs import Looks, PrunedError, Rungs, Seen, rung_metrics
+from distmerge.sweep.rungs import Looks, Rungs, Seen, rung_metrics
 from tests.sweep.asked import asked, learning, search, study
 
 FIELDS: dict[str, Any] = {"asha": {"first": 4, "reduction": 2}}
@@ -93,3 +94,9 @@ def test_without_halving_there_is_no_rung() -> None:
     looks = Looks(None, {}, lambda _: False, lambda _: None)
     looks(progress(4))
     assert looks.seen == {}
+
+
+def test_a_rung_that_an_earlier_attempt_passed_is_not_asked_about_again() -> None:
+    looks = Looks(study(learning(1), **FIELDS).asha, {4: 0.3}, lambda _: False, lambda _: None)
+    looks(progress(4))
+    assert looks.seen == {4: 0.3}

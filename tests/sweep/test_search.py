@@ -108,16 +108,6 @@ def test_a_failed_run_spends_its_trial_and_is_run_again_by_the_next_sweep() -> N
     assert Search(study(arithmetic(2)), HYPERS, identify, NOTHING).remaining == 2
 
 
-def test_a_run_that_was_asked_for_is_unfinished_until_it_is_told() -> None:
-    search = Search(study(arithmetic(2)), HYPERS, identify, NOTHING)
-    assert search.unfinished == 2
-    suggestion = search.ask()
-    assert suggestion is not None
-    assert search.unfinished == 2
-    search.tell(suggestion, 0.5)
-    assert search.unfinished == 1
-
-
 def test_a_random_search_that_goes_on_does_not_repeat_itself() -> None:
     before = asked(Search(study(arithmetic(25), sampler="random"), HYPERS, identify, NOTHING))
     more = Search(study(arithmetic(40), sampler="random"), HYPERS, identify, past(before))
@@ -177,7 +167,7 @@ def test_the_best_configuration_is_asked_for_again_with_the_other_seeds() -> Non
     best = max(map(rate, found[:3]))
     assert [rate(s) for s in found[3:]] == [best, best]
     assert [s.number for s in found[3:]] == [None, None]
-    assert search.unfinished == 0
+    assert search.remaining == 0
 
 
 def test_of_equal_scores_the_smaller_run_id_is_repeated_as_the_leaderboard_shows() -> None:
@@ -210,7 +200,7 @@ def test_there_is_no_run_to_give_while_the_last_trial_is_in_progress() -> None:
     search = Search(study(learning(1), repeats=2), HYPERS, identify, NOTHING)
     trial = search.ask()
     assert trial is not None
-    assert (search.ask(), search.remaining, search.unfinished) == (None, 1, 2)
+    assert (search.ask(), search.remaining) == (None, 1)
     search.tell(trial, 0.5)
     repeat = search.ask()
     assert repeat is not None
@@ -220,7 +210,7 @@ def test_there_is_no_run_to_give_while_the_last_trial_is_in_progress() -> None:
 def test_a_pipeline_of_failed_trials_has_no_best_one_to_repeat() -> None:
     search = Search(study(learning(2), repeats=3), HYPERS, identify, NOTHING)
     assert len(asked(search, score=None)) == 2
-    assert (search.remaining, search.unfinished) == (0, 0)
+    assert search.remaining == 0
 
 
 def test_finished_repeats_are_not_asked_for_again() -> None:

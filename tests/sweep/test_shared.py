@@ -1,7 +1,10 @@
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import ray
 import torch
 
 from distmerge.actors import cluster
@@ -52,8 +55,6 @@ def test_task_vectors_are_mapped_and_not_copied(shared: Shared) -> None:
 
 
 def test_the_actors_are_gone_unless_they_compute_gradients(shared: Shared) -> None:
-    import ray
-
     assert shared.members == ()
     assert ray.available_resources()["CPU"] == 4
 
@@ -79,3 +80,31 @@ def test_a_cluster_that_is_too_small_is_refused_before_anything_starts(
 
 def test_a_study_keeps_its_layout(shared: Shared) -> None:
     assert shared.config == RayConfig(timeout_s=60.0, actors=2)
+
+
+WRITING_S = 20.0
+
+
+def write(_recorder: Any) -> None:
+    """Take as long as a storage that does not answer."""
+    time.sleep(WRITING_S)
+
+
+def test_a_request_to_stop_does_not_wait_behind_a_write(shared: Shared) -> None:
+    assert not shared.recorder.is_halted()
+    writing = shared.recorder.actor.__ray_call__.remote(write)
+    start = time.monotonic()
+    shared.recorder.halt()
+    while not shared.recorder.is_halted():
+        assert time.monotonic() - start < WRITING_S
+    assert time.monotonic() - start < WRITING_S
+    assert ray.wait([writing], timeout=0)[0] == []
+    ray.cancel(writing)
+
+
+def test_a_recorder_that_is_started_again_stops_when_it_is_told_again(shared: Shared) -> None:
+    ray.kill(shared.recorder.actor, no_restart=False)
+    end = time.monotonic() + 60
+    while not shared.recorder.is_halted():
+        shared.recorder.halt()
+        assert time.monotonic() < end

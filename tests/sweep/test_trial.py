@@ -3,16 +3,17 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
 
-from distmerge.coordinator import Progress
-from distmerge.errors import ResultsError
+from distmerge.coordinator import Checkpoint, Progress
+from distmerge.errors import DistmergeError, ResultsError, WorkerDiedError, WorkerTimeoutError
 from distmerge.methods import HYPERS
-from distmerge.results import RunStore
+from distmerge.results import RunStore, Status
 from distmerge.run import named_record
 from distmerge.spec import ModelFiles
 from distmerge.sweep.trial import (
@@ -24,6 +25,7 @@ from distmerge.sweep.trial import (
     ended,
     recipe_name,
 )
+from distmerge.sweep.unfinished import all_unfinished
 from tests.coordinator.sessions import config_of, session_of
 
 DIVERGING: dict[str, float | str] = {
@@ -87,13 +89,45 @@ def test_a_recorder_stores_rows_and_recipe(world: ModelFiles, store: RunStore) -
     assert store.read_file(recipe_name("tiny", done.record.run_id)) == done.recipe
 
 
+def earlier(done: Done, status: Status, hours: int) -> Done:
+    """Give what another attempt at the same run left."""
+    started_at = done.record.started_at - timedelta(hours=hours)
+    error = "lost" if status == "error" else None
+    return Done(
+        replace(done.record, status=status, error=error, metrics=(), started_at=started_at), None
+    )
+
+
+@pytest.mark.parametrize("status", ["error", "pruned"])
+def test_an_attempt_that_is_recorded_twice_is_stored_once(
+    status: Status, world: ModelFiles, store: RunStore
+) -> None:
+    good = attempt(session_of(world), config_of({}, "weight_averaging"), "trial")
+    done, recorder = earlier(good, status, hours=1), Recorder(store, "tiny")
+    recorder.append(done)
+    recorder.append(done)
+    Recorder(store, "tiny").append(done)
+    assert list(store.records("tiny")["attempt"]) == [0]
+
+
+def test_a_recorder_that_died_between_row_and_tidying_up_tidies_up_when_it_is_asked_again(
+    world: ModelFiles, store: RunStore
+) -> None:
+    done = attempt(session_of(world), config_of({}, "weight_averaging"), "trial")
+    store.append(done.record)
+    recorder = Recorder(store, "tiny")
+    recorder.begin(done.record.run_id, config_of({}, "weight_averaging"))
+    recorder.append(done)
+    assert all_unfinished(store, "tiny") == {}
+    assert set(store.records("tiny")["attempt"]) == {0}
+
+
 def test_a_recorder_numbers_attempts_and_a_good_one_replaces_the_others(
     world: ModelFiles, store: RunStore
 ) -> None:
     good = attempt(session_of(world), config_of({}, "weight_averaging"), "trial")
-    failed = Done(replace(good.record, status="error", error="lost", metrics=()), None)
-    Recorder(store, "tiny").append(failed)
-    Recorder(store, "tiny").append(failed)
+    Recorder(store, "tiny").append(earlier(good, "error", hours=2))
+    Recorder(store, "tiny").append(earlier(good, "error", hours=1))
     assert sorted(store.records("tiny")["attempt"]) == [0, 1]
     Recorder(store, "tiny").append(good)
     rows = store.records("tiny")
@@ -119,9 +153,37 @@ def test_a_run_that_takes_too_long_is_an_error_that_says_where_it_was(world: Mod
     done = attempt(short, config_of(LEARNING, "adamerging"), "trial")
     assert done.record.status == "error"
     assert done.record.error is not None
+    assert done.record.error.startswith("RunTimeoutError: ")
     assert "not done in 1e-09 s (trial_timeout_s): coefficients is at step 1 of 6" in (
         done.record.error
     )
+
+
+@pytest.mark.parametrize("kind", [WorkerDiedError, WorkerTimeoutError])
+def test_a_worker_that_fails_is_no_fault_of_the_run(
+    kind: type[DistmergeError], world: ModelFiles
+) -> None:
+    def lose(_progress: Progress) -> None:
+        raise kind("gradients: the actor is lost")
+
+    with pytest.raises(kind, match="the actor is lost"):
+        attempt(session_of(world), config_of(LEARNING, "adamerging"), "trial", lose)
+
+
+def test_a_run_that_fails_took_the_time_of_all_its_attempts(
+    world: ModelFiles, store: RunStore
+) -> None:
+    session, config = session_of(world), config_of(LEARNING, "adamerging")
+
+    def fail(_progress: Progress) -> None:
+        raise ValueError("lost")
+
+    recorder = Recorder(store, "tiny")
+    with pytest.raises(KeyboardInterrupt):
+        attempt(session, config, "a", interrupted, recorder)
+    first = attempt(session, config, "b", fail, recorder).record
+    spent_s = Checkpoint(recorder.read_state(first.run_id), lambda _: None, 1.0).wall_s
+    assert first.wall_s > spent_s > 0
 
 
 def interrupted(progress: Progress) -> None:
@@ -137,8 +199,10 @@ def test_an_interrupted_run_goes_on_from_what_the_recorder_kept_and_leaves_nothi
     with pytest.raises(KeyboardInterrupt):
         attempt(session, config, "a", interrupted, recorder)
     assert len(list(tmp_path.glob("_runs/tiny/*.safetensors"))) == 1
+    (unfinished,) = all_unfinished(store, "tiny").values()
+    assert unfinished.config == config
     done = attempt(session, config, "b", trace.append, Recorder(store, "tiny"))
-    assert [progress.step for progress in trace] == [5, 6]
+    assert [progress.step for progress in trace] == [4, 5, 6]
     assert done.recipe == attempt(session, config, "c").recipe
     recorder.append(done)
     assert not list(tmp_path.glob("_runs/tiny/*"))
@@ -168,7 +232,13 @@ def test_a_score_that_is_no_number_is_an_error_whose_numbers_are_kept(world: Mod
 
 @pytest.mark.parametrize(
     "error",
-    [MemoryError(), torch.OutOfMemoryError("CUDA"), "Task was killed: node running low on memory"],
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes"),
+        RuntimeError("could not create a primitive"),
+        "Task was killed: node running low on memory",
+    ],
     ids=repr,
 )
 def test_a_lack_of_memory_comes_with_advice(error: object) -> None:

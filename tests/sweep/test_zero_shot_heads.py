@@ -119,3 +119,19 @@ def test_a_run_is_exported_with_its_heads(
     run = rows[rows["method"] == "weight_averaging"]["run_id"].iloc[0]
     folder = export_run(run, swept.storage, to=tmp_path / "model")
     assert len(list((folder / "heads").iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"model": "missing.json"}, "model .*missing.json: expected JSON with embed_dim"),
+        ({"model": "ViT-B-33"}, "model ViT-B-33: open_clip has none of this name"),
+        ({"model": "ViT-B-32"}, "embeds texts in 512 dimensions, the tower images in 8"),
+    ],
+)
+def test_a_plan_refuses_heads_that_a_sweep_cannot_make(
+    changes: dict[str, str], problem: str, world: ModelFiles, clip: Clip, tmp_path: Path
+) -> None:
+    files = with_texts(world, clip, **changes)
+    with pytest.raises(CheckpointError, match=f"task alpha: .*{problem}"):
+        list(plan_lines(study(files, tmp_path)))

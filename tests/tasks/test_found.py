@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from distmerge.errors import DataError
 from distmerge.tasks import Found, array_digest
-from distmerge.tasks.found import file_array_digest
+from distmerge.tasks.found import checked_once, file_array_digest
 from tests.tasks.pictures import samples_of, write_folder
 
 _DECODING = """
@@ -63,6 +64,22 @@ def test_a_file_that_is_written_again_is_read_again(path: Path, tmp_path: Path) 
 def test_a_cache_that_cannot_be_written_is_no_error(path: Path) -> None:
     found = file_array_digest(path, mapped(path), Path("/dev/null/cache"))
     assert found == array_digest(mapped(path))
+
+
+def test_a_check_that_found_nothing_wrong_is_not_done_again(tmp_path: Path) -> None:
+    done: list[str] = []
+    for key in ("a", "a", "b"):
+        checked_once(key, tmp_path, lambda key=key: done.append(key))  # type: ignore[misc]  # of the loop
+    assert done == ["a", "b"]
+
+
+def test_a_check_that_failed_is_done_again(tmp_path: Path) -> None:
+    def check() -> None:
+        raise DataError("shared")
+
+    for _ in range(2):
+        with pytest.raises(DataError, match="shared"):
+            checked_once("a", tmp_path, check)
 
 
 def test_roles_with_other_samples_are_named() -> None:

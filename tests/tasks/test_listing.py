@@ -118,3 +118,27 @@ def test_broken_json_of_class_names_is_named(tmp_path: Path) -> None:
     (tmp_path / "classes.json").write_text("[")
     with pytest.raises(DataError, match=r"classes\.json: no JSON list of class names"):
         class_names(str(tmp_path / "classes.json"))
+
+
+def test_a_folder_below_that_may_not_be_read_is_an_error(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.chmod(0o755)
+    (folder / "b").chmod(0o000)
+    monkeypatch.chdir(folder)  # the folders above may be closed to others
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)  # root may read everything
+    try:
+        with pytest.raises(DataError, match=r"^\.: no permission to read it .*'\./b'"):
+            listed(".")
+    finally:
+        os.seteuid(user)
+        (folder / "b").chmod(0o755)
+
+
+def test_the_signature_of_a_url_is_not_shown() -> None:
+    signed = "https://host/data?X-Amz-Signature=hidden"
+    with pytest.raises(DataError, match="https://host/data") as caught, readable(signed):
+        raise FileNotFoundError(signed)
+    assert "hidden" not in str(caught.value)

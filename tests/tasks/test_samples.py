@@ -10,7 +10,7 @@ from PIL import Image
 
 from distmerge.spec import Preprocess
 from distmerge.tasks import LabelledSamples, Samples, array_digest, preprocessed
-from distmerge.tasks.samples import sample_hashes
+from distmerge.tasks.samples import sample_hashes, sample_problem
 
 SAME_SIZE = Preprocess(size=4, mean=(0.5, 0.25, 0.0), std=(0.5, 0.25, 1.0))
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 3), dtype=np.uint8)
@@ -107,3 +107,13 @@ def test_sample_hashes_are_the_set_of_different_images(
 ) -> None:
     assert len(sample_hashes(pixels)) == len(np.unique(pixels, axis=0))
     assert sample_hashes(pixels[order]).keys() == sample_hashes(pixels).keys()
+
+
+def test_arrays_that_are_no_squares_are_refused_where_the_tower_cuts_the_centre() -> None:
+    wide = np.zeros((2, 4, 6, 3), np.uint8)
+    assert sample_problem(wide, SAME_SIZE.model_copy(update={"resize": "squash"})) is None
+    assert sample_problem(wide[:, :, :4], SAME_SIZE) is None
+    problem = sample_problem(wide, SAME_SIZE)
+    assert problem is not None
+    assert problem.startswith("got uint8 (2, 4, 6, 3), expected squares, as the tower reads")
+    assert "give image files" in problem

@@ -194,6 +194,17 @@ def test_an_image_in_two_roles_is_refused(
         load(files)
 
 
+def test_that_roles_share_nothing_is_kept_with_the_digests_of_their_content(
+    files: tuple[TaskFiles, ...], tmp_path: Path
+) -> None:
+    decoding, counts = Decoding(PREPROCESS, tmp_path), []
+    for edit in (lambda a: a, lambda a: a, lambda a: a[:-1]):
+        change(arrays_of(files[0]) / "adapt.images.npy", edit)
+        load_tasks(files, ALL, transductive=False, decoding=decoding)
+        counts.append(sum(not path.read_text() for path in (tmp_path / "digests").iterdir()))
+    assert counts == [2, 2, 3]
+
+
 def test_the_transductive_protocol_still_keeps_select_and_report_apart(
     files: tuple[TaskFiles, ...],
 ) -> None:
@@ -245,6 +256,15 @@ def test_corrupted_images_are_made_once_and_mapped_again(world: ModelFiles, tmp_
         assert first.samples(level).array.shape == task.report.samples.array.shape
     digests = {first.samples(role).digest for role in first.roles}
     assert len(digests) == 5
+
+
+def test_a_cache_that_cannot_hold_corrupted_images_is_named(
+    world: ModelFiles, tmp_path: Path
+) -> None:
+    task = load_tasks(world.tasks, ImageCounts(), transductive=False, decoding=PLAIN)[0]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"file: cannot write the cache .*DISTMERGE_CACHE"):
+        with_levels(task, ("L1",), seed=0, cache=tmp_path / "file")
 
 
 def test_another_seed_corrupts_otherwise(world: ModelFiles, tmp_path: Path) -> None:

@@ -39,9 +39,15 @@ class EvidentialHead:
         """Give the head that starts with the weights of all ``heads``; its offset is 0.
 
         Raises:
-            ConfigError: an alias is malformed, or names a task or class that is not there, or the
-                aliases leave one class only.
+            ConfigError: a head is linear; or an alias is malformed, or names a task or class that
+                is not there, or the aliases leave one class only.
         """
+        linear_heads = [task for task, head in heads.items() if not head.normalised]
+        if linear_heads:
+            raise ConfigError(
+                f"bd_merging: the heads of {', '.join(linear_heads)} are linear; expected heads "
+                "that normalise features, as evidence is made for; leave its pipelines out"
+            )
         parts = list(heads.values())
         tasks, sizes = tuple(heads), tuple(len(head.weight) for head in parts)
         weight = torch.cat([head.weight for head in parts])

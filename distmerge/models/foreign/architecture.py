@@ -12,13 +12,17 @@ from distmerge.models.foreign.modules import Facts
 from distmerge.models.shapes import tower_shapes
 from distmerge.spec import AnyTower, OpenClipTower, Preprocess, TowerConfig
 
-# OpenAI's normalisation, which all CLIP towers with a class token use unless they say otherwise.
+# OpenAI's normalisation, which most CLIP towers with a class token use.
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
+WAYS = ("resize", "interpolation", "mean", "std")
+"""The fields of the preprocessing that an architecture does not decide."""
 
 
 def tower_from_shapes(state: Mapping[str, Tensor], facts: Facts) -> TowerConfig | None:
     """Give the tower of a state dict, or None if its tensors do not tell all of it.
+
+    Of the preprocessing, what the facts do not tell is OpenAI's (see ``untold``).
 
     Raises:
         CheckpointError: tensors that every tower has are missing or of an impossible shape.
@@ -62,6 +66,11 @@ def tower_from_shapes(state: Mapping[str, Tensor], facts: Facts) -> TowerConfig 
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         raise CheckpointError(problem_list("no tower has these shapes", problems)) from error
+
+
+def untold(facts: Facts) -> tuple[str, ...]:
+    """Give the fields of the preprocessing that a checkpoint does not tell."""
+    return tuple(name for name in WAYS if getattr(facts, name, None) is None)
 
 
 def fact_problems(facts: Facts, config: AnyTower) -> Iterator[str]:

@@ -1,8 +1,11 @@
 """One checkpoint of another program becomes files that a study can name."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
+
+from safetensors import SafetensorError
 
 from distmerge.errors import CheckpointError, problem_list
 from distmerge.models.foreign.architecture import check_tower, fact_problems
@@ -11,8 +14,10 @@ from distmerge.models.foreign.reading import Foreign, load_base, read_foreign
 from distmerge.models.foreign.sources import local_copy
 from distmerge.models.foreign.text import TOKENIZER, same_tokenizer
 from distmerge.models.state import StateDict, load_metadata, save_state
+from distmerge.remote import without_query
 from distmerge.spec import AnyTower, TextTower, TowerConfig, load_tower_config
 
+_IDENTITY = {"source_sha256": "source", "base_sha256": "base", "settings": "configuration"}
 CONVERTER = "1"
 """Version of the conversion, written beside the tensors."""
 
@@ -36,7 +41,8 @@ def import_checkpoint(
     """Write a checkpoint's tower, head and tower description below ``folder``, all or nothing.
 
     Files are ``NAME.safetensors`` (a tower, or a head that came alone), ``NAME.head.safetensors``
-    (a head that came with its tower), ``tower.json``, and of texts ``tokenizer.json``.
+    (a head that came with its tower), ``NAME.text.safetensors`` (the text tower of a pickled CLIP
+    model, for zero-shot heads), ``tower.json``, and of texts ``tokenizer.json``.
     ``NAME.safetensors`` comes last: where it is, the others are too, and after a kill the same
     import again completes what is there.
 
@@ -51,7 +57,7 @@ def import_checkpoint(
 
     Raises:
         CheckpointError: the source cannot be read or is of another architecture, or a file of
-            another source is already there.
+            another source or base is already there, or the folder cannot be written.
     """
     with local_copy(source) as path:
         try:
@@ -59,31 +65,49 @@ def import_checkpoint(
             foreign = read_foreign(path, root)
             config = _agreed(foreign, folder / "tower.json", model) if foreign.tower else None
             _check_beside(foreign, config, folder)
-        except CheckpointError as error:
+        except (CheckpointError, OSError) as error:
             problem = str(error).removeprefix(f"{path}: ")
-            raise CheckpointError(f"{source}: {problem}") from error
+            raise CheckpointError(f"{without_query(source)}: {problem}") from error
         origin = {"source": path.name, "source_sha256": foreign.digest, "kind": foreign.kind}
+        origin |= {"settings": foreign.settings} if foreign.settings else {}
         origin |= {"converter": CONVERTER, **({"base_sha256": root.digest} if root else {})}
         states = _states(foreign, folder, name or path.stem)
-    for target in states:
-        _check_free(target, origin)
-    beside = {folder / name: content for name, content in foreign.beside.items()}
-    texts = {target: content for target, content in beside.items() if not target.exists()}
-    if config is not None:
-        texts = {folder / "tower.json": config.model_dump_json(indent=2).encode(), **texts}
-    written = (*states, *texts)
+    metadata = {**origin, **_facts(config)}
+    try:
+        for target in states:
+            _check_free(target, metadata)
+        beside = {folder / name: content for name, content in foreign.beside.items()}
+        texts = {target: content for target, content in beside.items() if not target.exists()}
+        if config is not None:
+            texts = {folder / "tower.json": config.model_dump_json(indent=2).encode(), **texts}
+        _write(folder, states, texts, metadata, foreign.head if foreign.linear else None)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{folder}: cannot be written ({error}); expected a folder, or the name of a new one"
+        ) from error
+    return Imported((*states, *texts), f"{foreign.kind}: {_summary(foreign, config)}")
+
+
+def _write(
+    folder: Path,
+    states: Mapping[Path, StateDict],
+    texts: Mapping[Path, bytes],
+    metadata: Mapping[str, str],
+    linear_head: StateDict | None,
+) -> None:
+    """Write all files, or none of them; the first one last."""
     folder.mkdir(parents=True, exist_ok=True)
+    written = (*states, *texts)
     with TemporaryDirectory(dir=folder, prefix=".import-") as unfinished:
         parts = [Path(unfinished) / str(number) for number in range(len(written))]
         for part, state in zip(parts, states.values(), strict=False):
-            linear = {"normalised": "false"} if foreign.linear and state is foreign.head else {}
-            save_state(part, state, {**origin, **_facts(config), **linear})
+            linear = {"normalised": "false"} if state is linear_head else {}
+            save_state(part, state, {**metadata, **linear})
         for part, content in zip(parts[len(states) :], texts.values(), strict=True):
             part.write_bytes(content)
         for part, target in reversed(list(zip(parts, written, strict=True))):
             target.parent.mkdir(parents=True, exist_ok=True)
             part.replace(target)
-    return Imported(written, f"{foreign.kind}: {_summary(foreign, config)}")
 
 
 def _facts(config: AnyTower | None) -> dict[str, str]:
@@ -105,12 +129,16 @@ def _summary(foreign: Foreign, config: AnyTower | None) -> str:
             "a tower that its tensors do not tell in full, so without tower.json; name its "
             "open_clip model: --model ViT-B-32, ViT-B-32-quickgelu for OpenAI's weights, or RN50"
         )
+    what = config.description
     if isinstance(config, TowerConfig):
         activation = "QuickGELU" if config.quick_gelu else "GELU"
-        return f"{config.backbone}, {activation}, features of {config.output_dim}"
+        what = f"{config.backbone}, {activation}, features of {config.output_dim}"
+    reads = config.preprocess.description
+    if foreign.assumed and config is foreign.config:
+        reads += f" ({', '.join(foreign.assumed)} as CLIP has them: the checkpoint does not tell)"
     with_head = f", a head of {len(foreign.head['weight'])} classes" if foreign.head else ""
-    reads = "" if isinstance(config, TextTower) else f", {config.preprocess.description}"
-    return f"{config.description}{reads}{with_head}"
+    with_text = ", a text tower" if foreign.text else ""
+    return f"{what}, {reads}{with_head}{with_text}"
 
 
 def _states(foreign: Foreign, folder: Path, name: str) -> dict[Path, StateDict]:
@@ -120,6 +148,8 @@ def _states(foreign: Foreign, folder: Path, name: str) -> dict[Path, StateDict]:
     if foreign.head is not None:
         ending = "safetensors" if foreign.tower is None else "head.safetensors"
         states[folder / f"{name}.{ending}"] = foreign.head
+    if foreign.text is not None:
+        states[folder / f"{name}.text.safetensors"] = foreign.text
     return states
 
 
@@ -138,6 +168,8 @@ def _agreed(foreign: Foreign, existing: Path, model: str | None) -> AnyTower | N
     if not known:
         return None
     (first, config), *others = known.items()
+    if config is foreign.config and others:
+        config = _completed(config, foreign.assumed, others[0][1])
     assert foreign.tower is not None
     check_tower(foreign.tower, config)
     own = config.model_dump()
@@ -153,6 +185,15 @@ def _agreed(foreign: Foreign, existing: Path, model: str | None) -> AnyTower | N
         hint = "choose another --model, or another folder for towers of another kind"
         raise CheckpointError(problem_list(f"towers differ ({hint})", problems))
     return config
+
+
+def _completed(config: AnyTower, assumed: Sequence[str], other: AnyTower) -> AnyTower:
+    """Give the checkpoint's tower with another's preprocessing where it tells nothing of it."""
+    if not (isinstance(config, TowerConfig) and isinstance(other, TowerConfig)):
+        return config
+    told = {field: getattr(other.preprocess, field) for field in assumed}
+    preprocess = config.preprocess.model_copy(update=told)
+    return config.model_copy(update={"preprocess": preprocess})
 
 
 def _check_beside(foreign: Foreign, config: AnyTower | None, folder: Path) -> None:
@@ -175,12 +216,20 @@ def _check_beside(foreign: Foreign, config: AnyTower | None, folder: Path) -> No
         )
 
 
-def _check_free(target: Path, origin: dict[str, str]) -> None:
+def _check_free(target: Path, origin: Mapping[str, str]) -> None:
+    """Check that what is there already, if anything, is of the same import.
+
+    Raises:
+        CheckpointError: it is not, or is no safetensors file.
+    """
     if not target.exists():
         return
-    got = load_metadata(target).get("source_sha256", "unknown")
-    if got != origin["source_sha256"]:
-        raise CheckpointError(
-            f"{target}: is there already, from another source (SHA-256 {got[:16]}, this one "
-            f"{origin['source_sha256'][:16]}); choose another --name, or remove it"
-        )
+    said = load_metadata(target)
+    for fact, what in _IDENTITY.items():
+        got, own = said.get(fact, "none"), origin.get(fact, "none")
+        # Imports of before did not write their settings.
+        if got != own and (fact in said or fact != "settings"):
+            raise CheckpointError(
+                f"{target}: is there already, from another {what} ({fact} {got[:16]}, this one "
+                f"{own[:16]}); choose another --name, or remove it"
+            )

@@ -8,10 +8,10 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from distmerge.errors import CheckpointError, problem_list
-from distmerge.models.foreign.architecture import MEAN, STD
+from distmerge.models.foreign.preparation import read_preparation
 from distmerge.models.shapes import tower_shapes
 from distmerge.models.state import StateDict
-from distmerge.spec import Preprocess, TowerConfig
+from distmerge.spec import TowerConfig
 
 _PROJECTION = "visual_projection.weight"
 _STEM = {
@@ -79,10 +79,11 @@ def from_hugging_face(
     Args:
         state: all tensors; those of a text tower are left out.
         settings: ``config.json``.
-        preprocessor: ``preprocessor_config.json``.
+        preprocessor: ``preprocessor_config.json``; without it, images are read as CLIP does.
 
     Raises:
-        CheckpointError: another architecture, or tensors are missing or unknown.
+        CheckpointError: another architecture, or tensors are missing or unknown, or the images are
+            prepared in a way that a tower's description cannot say.
     """
     inner = {
         name.removeprefix("vision_model."): tensor
@@ -125,14 +126,22 @@ def _config(
     settings: Mapping[str, Any], preprocessor: Mapping[str, Any], *, projection: bool
 ) -> TowerConfig:
     kind = settings.get("model_type")
-    if kind not in {"clip_vision_model", "clip"}:
+    if str(kind) not in {"clip_vision_model", "clip"}:
         raise CheckpointError(f"model_type {kind!r}; expected 'clip_vision_model' or 'clip'")
     # transformers leaves defaults out of the vision_config of an old file.
-    vision = {**_DEFAULTS, **(settings.get("vision_config") or {} if kind == "clip" else settings)}
+    own = settings.get("vision_config") if kind == "clip" else settings
+    vision = {**_DEFAULTS, **(own if isinstance(own, Mapping) else {})}
     if kind == "clip" and settings.get("projection_dim"):
         vision["projection_dim"] = settings["projection_dim"]
-    if vision["hidden_act"] not in _ACTIVATIONS:
-        raise CheckpointError(f"hidden_act {vision['hidden_act']!r}; expected quick_gelu or gelu")
+    problems = [
+        f"{name}: {vision[name]!r}; expected a number above 0"
+        for name, usual in _DEFAULTS.items()
+        if isinstance(usual, int | float) and not _is_positive(vision[name])
+    ]
+    if str(vision["hidden_act"]) not in _ACTIVATIONS:
+        problems.append(f"hidden_act {vision['hidden_act']!r}; expected quick_gelu or gelu")
+    if problems:
+        raise CheckpointError(problem_list("config.json describes no tower", problems))
     try:
         return TowerConfig(
             image_size=vision["image_size"],
@@ -145,17 +154,15 @@ def _config(
             projection=projection,
             quick_gelu=_ACTIVATIONS[vision["hidden_act"]],
             norm_eps=vision["layer_norm_eps"],
-            preprocess=Preprocess(
-                size=vision["image_size"],
-                mean=preprocessor.get("image_mean") or MEAN,
-                std=preprocessor.get("image_std") or STD,
-                resize="shortest" if preprocessor.get("do_center_crop", True) else "squash",
-                interpolation="bilinear" if preprocessor.get("resample") == 2 else "bicubic",
-            ),
+            preprocess=read_preparation(preprocessor, vision["image_size"]),
         )
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         raise CheckpointError(problem_list("config.json describes no tower", problems)) from error
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, int | float) and value > 0
 
 
 _DEFAULTS: Mapping[str, object] = {

@@ -96,7 +96,7 @@ def normalises(root: object, prefix: str) -> bool | None:
 
 
 def _nodes(
-    node: object, name: str, places: Iterator[int] | None = None
+    node: object, name: str, places: Iterator[int] | None = None, depth: int = 0
 ) -> Iterator[tuple[str, object]]:
     """Give a tree's tensors and modules, each behind its parent.
 
@@ -106,7 +106,7 @@ def _nodes(
     places = places or count()
     if next(places) >= _MOST:
         raise CheckpointError(f"over {_MOST:,} modules and tensors at {name[:60]}...; damaged")
-    if name.count(".") > _DEEPEST:
+    if depth > _DEEPEST:
         raise CheckpointError(f"modules nested over {_DEEPEST} deep at {name[:60]}...; damaged")
     if isinstance(node, StoredTensor):
         yield name, node
@@ -115,7 +115,7 @@ def _nodes(
         yield name, node
     for key, child in _children(node).items():
         if isinstance(key, str):
-            yield from _nodes(child, f"{name}.{key}" if name else key, places)
+            yield from _nodes(child, f"{name}.{key}" if name else key, places, depth + 1)
 
 
 def _children(node: object) -> Mapping[object, object]:

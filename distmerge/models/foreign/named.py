@@ -1,12 +1,12 @@
 """The image towers of open_clip's models, by the models' names."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
-from distmerge.errors import CheckpointError
+from distmerge.errors import CheckpointError, problem_list
 from distmerge.models.foreign.architecture import MEAN, STD
 from distmerge.spec import OpenClipTower, Preprocess, TowerConfig
 
@@ -27,7 +27,7 @@ def tower_of_model(model: str) -> TowerConfig | OpenClipTower:
 
     Raises:
         CheckpointError: open_clip does not know the name or the tag, or the tower's input is no
-            square.
+            square, or the name alone does not tell the input.
     """
     import open_clip
 
@@ -40,13 +40,14 @@ def tower_of_model(model: str) -> TowerConfig | OpenClipTower:
         known: open_clip.get_pretrained_cfg(name, known)
         for known in open_clip.list_pretrained_tags_by_model(name)
     }
+    ways = {known: _way(each) for known, each in weights.items()}
     if tag and tag not in weights:
         known = ", ".join(weights) or "none"
         raise CheckpointError(f"{model!r}: no such pretrained weights; those of {name}: {known}")
-    chosen = [weights[tag]] if tag else list(weights.values())
     vision = settings["vision_cfg"]
-    quick_gelu = settings.get("quick_gelu", False) or bool(tag and chosen[0].get("quick_gelu"))
-    preprocess = _preprocess(model, vision.get("image_size", 224), chosen)
+    quick_gelu = settings.get("quick_gelu", False) or bool(tag and weights[tag].get("quick_gelu"))
+    way = ways[tag] if tag else _agreed(model, ways)
+    preprocess = _preprocess(model, vision.get("image_size", 224), way)
     complete = {**vars(open_clip.CLIPVisionCfg()), **vision}
     if _is_plain(complete, vars(open_clip.CLIPVisionCfg())):
         return _plain(complete, settings["embed_dim"], preprocess, quick_gelu=quick_gelu)
@@ -59,27 +60,46 @@ def tower_of_model(model: str) -> TowerConfig | OpenClipTower:
     )
 
 
-def _preprocess(model: str, size: Any, weights: Iterable[Mapping[str, Any]]) -> Preprocess:
-    """Give what all of the weights read, or open_clip's own choice if they do not agree.
+def _way(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Give how pretrained weights read images, with our names."""
+    return {
+        "resize": weights["resize_mode"],
+        "interpolation": weights["interpolation"],
+        "mean": tuple(weights["mean"]),
+        "std": tuple(weights["std"]),
+    }
+
+
+def _agreed(model: str, ways: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Give how all pretrained weights of a model read images; open_clip's own choice without any.
+
+    Raises:
+        CheckpointError: they differ; all of them are listed.
+    """
+    first, *others = ways.values() or [{"mean": MEAN, "std": STD}]
+    if any(way != first for way in others):
+        title = f"{model!r}: its pretrained weights read images differently; choose NAME:TAG"
+        tags: dict[str, list[str]] = {}
+        for tag, way in ways.items():
+            words = ", ".join(f"{name} {value}" for name, value in way.items())
+            tags.setdefault(words, []).append(tag)
+        raise CheckpointError(
+            problem_list(title, [f"{', '.join(own)}: {words}" for words, own in tags.items()])
+        )
+    return first
+
+
+def _preprocess(model: str, size: Any, way: Mapping[str, Any]) -> Preprocess:
+    """Give a tower's input.
 
     Raises:
         CheckpointError: a study cannot read images so.
     """
-    ways = [
-        {
-            "mean": tuple(each["mean"]),
-            "std": tuple(each["std"]),
-            "resize": each["resize_mode"],
-            "interpolation": each["interpolation"],
-        }
-        for each in weights
-    ]
-    agreed = ways[0] if ways and all(way == ways[0] for way in ways) else {"mean": MEAN, "std": STD}
     height, width = size if isinstance(size, list | tuple) else (size, size)
     if height != width:
         raise CheckpointError(f"{model!r}: reads {height} by {width} pixels; expected a square")
     try:
-        return Preprocess.model_validate({"size": height, **agreed})
+        return Preprocess.model_validate({"size": height, **way})
     except ValidationError as error:
         raise CheckpointError(f"{model!r}: no study reads images so: {error}") from error
 

@@ -1,7 +1,7 @@
 """What ``torch.save`` wrote, as inert records: no class is imported, no code of the file runs.
 
-A pickle is a program that names functions and calls them. Here a name gives a placeholder; only
-the few calls that describe tensors and containers are answered, by functions of our own.
+A pickle is a program. Here a name gives a placeholder; only the few calls that describe tensors and
+containers are answered, by functions of our own.
 """
 
 import io
@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from distmerge.errors import CheckpointError
+from distmerge.models.foreign.places import check_places
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # torch.save before version 1.6 starts with this number
-_LARGEST = 2**48  # of a shape, a stride or an offset; torch counts in 64 bits
+_LARGEST, _LONGEST = 2**48, 200  # of a shape, a stride or an offset in 64 bits; letters of a name
 _DTYPES = {
     "torch.DoubleStorage": torch.float64,
     "torch.FloatStorage": torch.float32,
@@ -41,8 +42,7 @@ _IGNORED = frozenset(
         *(f"torch.jit._pickle.build_{kind}list" for kind in ("int", "double", "bool", "tensor")),
         "torch.jit._pickle.restore_type_tag",
         "torchvision.transforms.functional.InterpolationMode",
-        "builtins.getattr",  # how Python 3.11.0 to 3.11.3 stores an enum's member
-        "__builtin__.getattr",
+        *("builtins.getattr", "__builtin__.getattr"),  # enum's members by Python 3.11.0 to 3.11.3
         "PIL.Image.Resampling",
         "functools.partial",
         "pathlib.PosixPath",
@@ -158,11 +158,16 @@ class _Reader(pickle.Unpickler):  # noqa: S301  # nothing that a file names is i
 
     def __init__(self, file: io.BufferedIOBase) -> None:
         super().__init__(file)
+        self._file = file
         self.storages: dict[str, Storage] = {}
 
     def find_class(self, module: str, name: str, /) -> Any:
-        place = f"{module}.{name}"
+        place = f"{module}.{name}"[:_LONGEST]
         return _ANSWERED.get(place) or _Name("Placeholder", (Placeholder,), {"place": place})
+
+    def load(self) -> Any:
+        check_places(self._file)
+        return super().load()
 
     def persistent_load(self, pid: Any, /) -> object:
         if pid[0] == "module":  # the class of a module, beside its source code
@@ -246,9 +251,10 @@ def _zipped(file: io.BufferedIOBase) -> tuple[object, dict[str, int]]:
             raise CheckpointError(f"{names[0]} is compressed; torch.save stores it as it is")
         folder = names[0].removesuffix("data.pkl")
         if f"{folder}byteorder" in archive.namelist():
-            order = archive.read(f"{folder}byteorder")
-            if order != b"little":
-                raise CheckpointError(f"byte order {order.decode()!r}; expected 'little'")
+            with archive.open(f"{folder}byteorder") as part:
+                order = part.read(9).decode()  # not all of it: it may be compressed
+            if order != "little":
+                raise CheckpointError(f"byte order {order!r}; expected 'little'")
         reader = _Reader(io.BytesIO(archive.read(names[0])))
         root = reader.load()
         infos = {key: archive.getinfo(f"{folder}data/{key}") for key in reader.storages}

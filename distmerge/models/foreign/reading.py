@@ -11,7 +11,13 @@ import torch
 from torch import Tensor
 
 from distmerge.errors import CheckpointError
-from distmerge.models.foreign.architecture import check_numbers, check_tower, tower_from_shapes
+from distmerge.models.foreign.architecture import (
+    WAYS,
+    check_numbers,
+    check_tower,
+    tower_from_shapes,
+    untold,
+)
 from distmerge.models.foreign.hugging_face import from_hugging_face
 from distmerge.models.foreign.lora import merge_adapter
 from distmerge.models.foreign.modules import Facts, module_facts, normalises, stored_tensors
@@ -32,12 +38,16 @@ from distmerge.models.foreign.text import (
     from_text_model,
 )
 from distmerge.models.state import StateDict, load_state, sha256
-from distmerge.spec import AnyTower, TowerConfig, load_tower_config
+from distmerge.spec import AnyTower, TowerConfig, digest, load_tower_config
 
 # A vision transformer, a ResNet and one of timm's have such a tensor each; no text encoder has.
 _TRANSFORMER = "class_embedding"
 _MARK = re.compile(rf"((?:.*?\.)?)(?:{_TRANSFORMER}|attnpool\.positional_embedding|trunk\..+)")
 _HEADS = ("", "classification_head.")
+_TEXT = (
+    *("text.", "text_projection", "token_embedding.", "positional_embedding", "transformer."),
+    *("ln_final.", "cls_emb", "logit_scale", "logit_bias"),
+)
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,12 @@ class Foreign:
     facts: Facts = field(default_factory=Facts)
     """What it tells then."""
     head: StateDict | None = None
+    text: StateDict | None = None
+    """The text tower and ``logit_scale`` of a pickled CLIP model, in open_clip's names."""
+    assumed: tuple[str, ...] = ()
+    """The fields of the tower's preprocessing that it does not tell; they are CLIP's own."""
+    settings: str = ""
+    """Identifies the JSON files that say how its weights are read."""
     linear: bool = False
     """Whether the head takes features that are not normalised."""
     beside: Mapping[str, bytes] = field(default_factory=dict)
@@ -120,8 +136,9 @@ def _from_file(path: Path) -> Foreign:
             f"{CONFIG} as well"
         )
     kind = "pickled module" if pickled and not isinstance(pickled.root, Mapping) else "state dict"
-    tower, facts = None, Facts()
+    tower, text, facts = None, None, Facts()
     if prefixes:
+        text = _text_tower(source, prefixes[0], pickled) if pickled else None
         tower = _numbers(source, prefixes[0], pickled)
         facts = module_facts(pickled.root, prefixes[0]) if pickled else facts
     return Foreign(
@@ -131,6 +148,8 @@ def _from_file(path: Path) -> Foreign:
         config=tower_from_shapes(tower, facts) if tower and _TRANSFORMER in tower else None,
         facts=facts,
         head=None if head is None else _head(source, head, pickled),
+        text=text,
+        assumed=untold(facts),
     )
 
 
@@ -157,6 +176,21 @@ def _numbers(source: Mapping[str, Any], prefix: str, pickled: Pickled | None) ->
     return {name: tensor.float() for name, tensor in state.items()}
 
 
+def _text_tower(source: Mapping[str, Any], prefix: str, pickled: Pickled) -> StateDict | None:
+    """Give the text tower beside an image tower; None if there is none, or not all of it.
+
+    A state dict in safetensors needs none: heads are made from it as it is.
+    """
+    outer = prefix.removesuffix("visual.")
+    inner = {name.removeprefix(outer): name for name in source if name.startswith(outer)}
+    own = {name: whole for name, whole in inner.items() if name.startswith(_TEXT)}
+    ends = ("token_embedding.weight", "transformer.resblocks.0.ln_1.weight", "logit_scale")
+    if outer == prefix or not all(any(name.endswith(end) for name in own) for end in ends):
+        return None
+    weights = {whole: source[whole] for whole in own.values() if not whole.endswith("attn_mask")}
+    return _numbers(weights, outer, pickled)
+
+
 def _head(source: Mapping[str, Any], prefix: str, pickled: Pickled | None) -> StateDict:
     if pickled and normalises(pickled.root, prefix) is False:
         raise CheckpointError(
@@ -178,10 +212,9 @@ def _from_hugging_face(folder: Path, base: Base | None) -> Foreign:
     tensors = _all_tensors(path)
     if settings.get("model_type") in TEXT_KINDS:
         return _from_text_model(folder, path, tensors, settings)
-    preprocessor = folder / PREPROCESSOR
-    state, config = from_hugging_face(
-        tensors, settings, _json(preprocessor) if preprocessor.exists() else None
-    )
+    there = (folder / PREPROCESSOR).exists()
+    preprocessor = _json(folder / PREPROCESSOR) if there else None
+    state, config = from_hugging_face(tensors, settings, preprocessor)
     check_numbers(state)
     if base is not None and not config.projection and base.config.projection:
         # A vision model that was fine-tuned without its projection keeps the base's.
@@ -195,6 +228,8 @@ def _from_hugging_face(folder: Path, base: Base | None) -> Foreign:
         digest=sha256(path),
         tower={name: tensor.float() for name, tensor in state.items()},
         config=config,
+        assumed=() if there else WAYS,
+        settings=digest([settings, preprocessor]),
     )
 
 
@@ -212,6 +247,7 @@ def _from_text_model(
         tower={name: tensor.float() for name, tensor in found.tower.items()},
         config=found.config,
         head=found.head,
+        settings=digest([settings, beside]),
         linear=True,
         beside={TOKENIZER: tokenizer.read_bytes()} if tokenizer.exists() else {},
     )
@@ -226,8 +262,14 @@ def _from_adapter(folder: Path, base: Base | None) -> Foreign:
     path = _weights(folder, ADAPTER_WEIGHTS)
     adapter = _all_tensors(path)
     check_numbers(adapter)
-    state = merge_adapter(base.state, base.config, adapter, _json(folder / ADAPTER_CONFIG))
-    return Foreign(kind="PEFT adapter", digest=sha256(path), tower=state, config=base.config)
+    settings = _json(folder / ADAPTER_CONFIG)
+    return Foreign(
+        kind="PEFT adapter",
+        digest=sha256(path),
+        tower=merge_adapter(base.state, base.config, adapter, settings),
+        config=base.config,
+        settings=digest([settings]),
+    )
 
 
 def _weights(folder: Path, names: tuple[str, ...]) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from distmerge.errors import CheckpointError, ConfigError
 from distmerge.models.foreign.text import DENSE, LENGTHS, POOLING, TOKENIZER
-from distmerge.remote import open_url, reason
+from distmerge.remote import open_url, reason, without_query
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 ADAPTER_CONFIG = "adapter_config.json"
@@ -38,7 +38,9 @@ def local_copy(source: str) -> Iterator[Path]:
 
 
 def _fetched(source: str, folder: Path) -> Path:
-    target = folder / PurePosixPath(source.rstrip("/")).name
+    shown = without_query(source)
+    named = source.partition("?")[0] if shown != source else source
+    target = folder / PurePosixPath(named.rstrip("/")).name
     try:
         filesystem, place = open_url(source)
         # isfile would take a refusal, or a server that does not answer, for a missing file.
@@ -53,10 +55,10 @@ def _fetched(source: str, folder: Path) -> Path:
     except ConfigError:
         raise
     except Exception as error:  # every file system behind fsspec has errors of its own
-        raise CheckpointError(f"{source}: cannot be read: {reason(error, source)}") from error
+        raise CheckpointError(f"{shown}: cannot be read: {reason(error, source)}") from error
     if not found:
         raise CheckpointError(
-            f"{source}: a folder without {CONFIG} or {ADAPTER_CONFIG}; expected a file, or a "
+            f"{shown}: a folder without {CONFIG} or {ADAPTER_CONFIG}; expected a file, or a "
             "folder as transformers or peft writes it"
         )
     return target

@@ -173,6 +173,7 @@ def _config(
     beside: Mapping[str, Mapping[str, Any]],
 ) -> TextTower:
     try:
+        from huggingface_hub.errors import StrictDataclassError
         from transformers import AutoConfig
     except ImportError as error:
         raise CheckpointError(
@@ -183,13 +184,19 @@ def _config(
             f"position_embedding_type {settings['position_embedding_type']!r}; expected 'absolute'"
         )
     kind = settings["model_type"]
-    given = {name: settings[name] for name in _SHAPING if name in settings}
-    known = AutoConfig.for_model(kind, **given).to_dict()  # with what old files leave out
+    given = {name: settings[name] for name in _SHAPING if settings.get(name) is not None}
+    try:
+        known = AutoConfig.for_model(kind, **given).to_dict()  # with what old files leave out
+    except (StrictDataclassError, TypeError, ValueError) as error:
+        raise CheckpointError(f"config.json describes no {kind} encoder ({error})") from error
     described = {name: known[name] for name in _SHAPING if known.get(name) is not None}
     padding, positions = described.get("pad_token_id", 0), described["max_position_embeddings"]
     # All but BERT number positions from after the padding's.
     lengths = [positions if kind == "bert" else positions - padding - 1]
-    lengths += [file[key] for file in beside.values() for key in _LENGTH_KEYS if file.get(key)]
+    told = [file.get(key) for file in beside.values() for key in _LENGTH_KEYS]
+    lengths += [length for length in told if isinstance(length, int) and length > 0]
+    if min(lengths) < 1:
+        raise CheckpointError(f"max_position_embeddings {positions}: holds no text")
     preprocess = Tokens(length=min(lengths), padding=padding, tokenizer=TOKENIZER)
     return TextTower(
         transformers={"model_type": kind, **described}, pooling=pooling, preprocess=preprocess

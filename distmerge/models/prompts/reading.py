@@ -10,6 +10,7 @@ from distmerge.errors import CheckpointError
 from distmerge.spec import BENCHMARKS, ZeroShotHead
 
 SLOT = "{}"
+_SHOWN = 5  # names in a message
 
 
 class Prompts(NamedTuple):
@@ -37,11 +38,16 @@ def read_prompts(head: ZeroShotHead, names: tuple[str, ...] | None) -> Prompts:
         CheckpointError: a file cannot be read, or says which templates and class names do not fit.
     """
     templates = _templates(head)
-    if head.classes is None:
-        classes = _spoken(head.templates, names or ())
-    else:
+    problems = []
+    if head.classes is not None:
         classes = _lines(head.classes, "classes")
-    problems = list(prompt_problems(classes, templates))
+    elif head.templates in BENCHMARKS:
+        assert isinstance(head.templates, str)
+        classes = _spoken(head.templates, names or ())
+        problems = list(_unspoken(head.templates, names or ()))
+    else:
+        classes = tuple(name.replace("_", " ") for name in names or ())
+    problems += prompt_problems(classes, templates)
     if names is not None and len(classes) != len(names):
         problems.append(f"classes: got {len(classes)} names, expected {len(names)}")
     if problems:
@@ -67,17 +73,34 @@ def _templates(head: ZeroShotHead) -> tuple[str, ...]:
     return _lines(head.templates, f"templates: neither one of {', '.join(BENCHMARKS)} nor a file")
 
 
-def _spoken(templates: Sequence[str] | str, names: tuple[str, ...]) -> tuple[str, ...]:
+def _spoken(benchmark: str, names: tuple[str, ...]) -> tuple[str, ...]:
     """Give the published names of the classes that a benchmark's data set names."""
-    if not (isinstance(templates, str) and templates in BENCHMARKS):
-        return tuple(name.replace("_", " ") for name in names)
-    published = _published(templates)
+    known = _known(benchmark, names)
+    return tuple(known.get(_plain(name), name.replace("_", " ")) for name in names)
+
+
+def _unspoken(benchmark: str, names: tuple[str, ...]) -> Iterator[str]:
+    """Yield that some classes have published names and others not, or that numbers have none."""
+    known = _known(benchmark, names)
+    others = [name for name in names if _plain(name) not in known]
+    numbers = [name for name in others if _plain(name).isdecimal()]
+    if numbers or 0 < len(others) < len(names):
+        which = ", ".join(others[:_SHOWN]) + ", ..." * (len(others) > _SHOWN)
+        yield (
+            f"classes: {benchmark} has no published names for {len(others)} of {len(names)} "
+            f"({which}); list under classes what to call each of them all"
+        )
+
+
+def _known(benchmark: str, names: tuple[str, ...]) -> dict[str, str]:
+    """Give a benchmark's published names, by what data may call a class."""
+    published = _published(benchmark)
     spoken = {_plain(name): name for name in published["classes"]}
     spoken |= dict(zip(map(_plain, published.get("names", ())), published["classes"], strict=False))
     numbers = {_plain(name) for name in names}
     if numbers == {str(index) for index in range(len(published["classes"]))}:
         spoken |= {str(index): name for index, name in enumerate(published["classes"])}
-    return tuple(spoken.get(_plain(name), name.replace("_", " ")) for name in names)
+    return spoken
 
 
 def _plain(name: str) -> str:
