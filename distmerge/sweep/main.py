@@ -1,6 +1,7 @@
 """A sweep from a checked study to its leaderboard. Heavy imports happen once it runs."""
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
@@ -73,7 +74,7 @@ def _sweep(study: Study, console: Console, parent: str | None, store: "RunStore"
     from distmerge.sweep.prepare import prepare
     from distmerge.sweep.recorded import record_inputs
 
-    prepared = prepare(study, lambda line: console.print(line, highlight=False))
+    prepared = prepare(study, partial(_report, console))
     with lease(store, study.study):
         record_study(store, study, prepared.digests)
         record_inputs(prepared)
@@ -92,16 +93,14 @@ def _forked(prepared: "Prepared", parent: str, console: Console) -> "Prepared":
 
     store, study, digests = prepared.store, prepared.study, prepared.digests
     taken = take_over(store, parent, study, digests)
-    console.print(f"runs taken over from {parent}: {taken}", highlight=False)
+    _report(console, f"runs taken over from {parent}: {taken}")
     return replace(prepared, search=new_search(store, study, digests))
 
 
 def _run(prepared: "Prepared", console: Console) -> int:
     from distmerge.sweep.board import Board
 
-    def report(line: str) -> None:
-        console.print(line, highlight=False)
-
+    report = partial(_report, console)
     if prepared.search.warm:
         report(f"warm start: the search learns from {prepared.search.warm} runs of earlier studies")
     board = Board(console, prepared.search.remaining)
@@ -114,3 +113,7 @@ def _run(prepared: "Prepared", console: Console) -> int:
 
         sweep_on_ray(prepared, board, report)
     return board.failed
+
+
+def _report(console: Console, line: str) -> None:
+    console.print(line, highlight=False, soft_wrap=True)

@@ -77,7 +77,7 @@ def test_a_leaderboard_of_nothing_is_an_error(
         ),
         (
             {"pipelines": [{"stages": ["adamerging"], "settings": {"adamerging.batch_size": 99}}]},
-            ["pipelines.0", "adamerging draws 198 images", "task alpha has 40", "task gamma"],
+            ["pipelines.0", "adamerging draws 198 samples", "task alpha has 40", "task gamma"],
         ),
         (
             {
@@ -89,7 +89,7 @@ def test_a_leaderboard_of_nothing_is_an_error(
                     }
                 ]
             },
-            ["pipelines.0", "adamerging draws 198 images"],
+            ["pipelines.0", "adamerging draws 198 samples"],
         ),
         ({"seed": 10**20}, ["seed: ", "less than"]),
         ({"ray": {"timeout_s": 1e300}}, ["ray.timeout_s: "]),
