@@ -18,7 +18,7 @@ sweep: $(READY)  ## run the main job: jobs/quickstart.yaml on the tiny zoo
 	$(BIN)/python jobs/sweep.py
 
 test: $(READY)  ## the fast suite
-	$(BIN)/python -m pytest -q -m "not slow and not gpu" --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -q -m "not slow and not gpu"
 
 test-faults: $(READY)  ## kill, fill and cut off a sweep for real; a table of how it recovered
 	$(BIN)/python -m pytest -q tests/faults --ignore=tests/faults/test_soak.py

@@ -29,17 +29,6 @@ settings.register_profile("distmerge", deadline=None, derandomize=True, max_exam
 settings.load_profile("distmerge")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Processes share the work file by file; one does all on Ray, and starts with it."""
-
-    def on_ray(item: pytest.Item) -> bool:
-        return item.get_closest_marker("ray") is not None
-
-    items.sort(key=lambda item: not on_ray(item))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("ray" if on_ray(item) else str(item.path)))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """An empty cache, so that no test reads or writes the user's."""
