@@ -45,27 +45,20 @@ def _plain_text_tower(tower: TextTower) -> str:
 
 
 def _plain_open_clip(tower: OpenClipTower) -> str:
-    lines = [
-        "import torch",
-        "from open_clip import image_transform",
-        "from open_clip.model import _build_vision_tower",
-        "from PIL import Image",
-        "from safetensors.torch import load_file",
-        "",
-        "visual = _build_vision_tower(",
-        f"    {tower.output_dim},",
-        "    {",
-        *(f"        {name!r}: {value!r}," for name, value in tower.vision_cfg.items()),
-        "    },",
-        f"    quick_gelu={tower.quick_gelu!r},",
-        ")",
-        f'visual.load_state_dict(load_file("{MODEL}"))',
-        "visual.eval()",
-        *_transform(tower.preprocess),
-        "with torch.no_grad():",
-        '    features = visual(transform(Image.open("photo.png"))[None])',
-    ]
-    return code_block(lines)
+    return _visual(
+        tower.preprocess,
+        ["import torch"],
+        ["from open_clip.model import _build_vision_tower"],
+        [
+            "visual = _build_vision_tower(",
+            f"    {tower.output_dim},",
+            "    {",
+            *(f"        {name!r}: {value!r}," for name, value in tower.vision_cfg.items()),
+            "    },",
+            f"    quick_gelu={tower.quick_gelu!r},",
+            ")",
+        ],
+    )
 
 
 def _plain_transformer(tower: TowerConfig) -> str:
@@ -85,29 +78,42 @@ def _plain_transformer(tower: TowerConfig) -> str:
             "output_dim",
         )
     }
-    lines = [
-        "from functools import partial",
-        "",
-        "import torch",
-        "from open_clip import image_transform",
-        f"from open_clip.transformer import {imported}, VisionTransformer",
-        "from PIL import Image",
-        "from safetensors.torch import load_file",
-        "",
-        "visual = VisionTransformer(",
-        *(f"    {name}={value!r}," for name, value in settings.items()),
-        '    pool_type="tok",',
-        f"    act_layer={activation},",
-        f"    norm_layer=partial(LayerNorm, eps={tower.norm_eps!r}),",
-        ")",
-        *([] if tower.projection else ['visual.register_parameter("proj", None)']),
-        f'visual.load_state_dict(load_file("{MODEL}"))',
-        "visual.eval()",
-        *_transform(tower.preprocess),
-        "with torch.no_grad():",
-        '    features = visual(transform(Image.open("photo.png"))[None])',
-    ]
-    return code_block(lines)
+    return _visual(
+        tower.preprocess,
+        ["from functools import partial", "", "import torch"],
+        [f"from open_clip.transformer import {imported}, VisionTransformer"],
+        [
+            "visual = VisionTransformer(",
+            *(f"    {name}={value!r}," for name, value in settings.items()),
+            '    pool_type="tok",',
+            f"    act_layer={activation},",
+            f"    norm_layer=partial(LayerNorm, eps={tower.norm_eps!r}),",
+            ")",
+            *([] if tower.projection else ['visual.register_parameter("proj", None)']),
+        ],
+    )
+
+
+def _visual(
+    preprocess: Preprocess, first: list[str], imports: list[str], building: list[str]
+) -> str:
+    """Give the code of an image tower's features, around what imports and builds the tower."""
+    return code_block(
+        [
+            *first,
+            "from open_clip import image_transform",
+            *imports,
+            "from PIL import Image",
+            "from safetensors.torch import load_file",
+            "",
+            *building,
+            f'visual.load_state_dict(load_file("{MODEL}"))',
+            "visual.eval()",
+            *_transform(preprocess),
+            "with torch.no_grad():",
+            '    features = visual(transform(Image.open("photo.png"))[None])',
+        ]
+    )
 
 
 def _transform(preprocess: Preprocess) -> list[str]:

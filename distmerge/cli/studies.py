@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from distmerge.cli.consoles import ERR, OUT, TERMINATED, Json
-from distmerge.errors import ConfigError, ResultsError
+from distmerge.errors import ConfigError
 
 if TYPE_CHECKING:
     from distmerge.sweep import SweepResult
@@ -80,16 +80,7 @@ def leaderboard(
     from distmerge.results import leaderboard as table_of
 
     store = RunStore(root, HYPERS)
-    names = store.studies()
-    if not names:
-        raise ResultsError(f"{root}: no results here; a sweep makes them")
-    if study is not None and study not in names:
-        raise ConfigError(f"{root}: no study {study!r}; there are: {', '.join(names)}")
-    if study is None and len(names) != 1:
-        raise ConfigError(
-            f"{root}: holds {len(names)} studies ({', '.join(names)}); choose one with --study"
-        )
-    name = study or names[0]
+    name = store.chosen_study(study)
     table = table_of(store.records(name), name)
     if as_json:
         OUT.print_json(leaderboard_json(table))

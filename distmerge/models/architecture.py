@@ -56,13 +56,17 @@ def drawn(config: AnyTower) -> _Module:
     return _Text(_text_encoder(config), config)
 
 
-class _Transformer(_Module):
+class _Visual(_Module):
+    """A tower of open_clip."""
+
     PREFIX = "visual."
 
     def __init__(self, visual: nn.Module) -> None:
         super().__init__()
         self.visual = visual
 
+
+class _Transformer(_Visual):
     def forward(self, images: Tensor, *, layers: bool) -> _Answer:
         if not layers:
             features: Tensor = self.visual(images)
@@ -74,13 +78,7 @@ class _Transformer(_Module):
         return torch.stack(tokens, dim=1), out["image_features"]
 
 
-class _OpenClip(_Module):
-    PREFIX = "visual."
-
-    def __init__(self, visual: nn.Module) -> None:
-        super().__init__()
-        self.visual = visual
-
+class _OpenClip(_Visual):
     def forward(self, images: Tensor, *, layers: bool) -> _Answer:
         features: Tensor = self.visual(images)
         return (features.new_zeros(len(features), 0, 0), features) if layers else features

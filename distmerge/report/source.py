@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from distmerge.errors import ConfigError
 from distmerge.results import (
     MEAN,
     REFERENCES,
@@ -97,21 +96,14 @@ def read_study(root: str, study: str | None = None) -> StudyResults:
         ConfigError: there is no such study, or several and none is named.
         ResultsError: there is no such dataset, or it is unreadable.
     """
-    rows = load(root)
-    names = sorted(rows["study"].astype(str).unique())
-    if study is not None and study not in names:
-        raise ConfigError(f"{root}: no study {study!r}; there are: {', '.join(names)}")
-    if study is None and len(names) != 1:
-        raise ConfigError(
-            f"{root}: holds {len(names)} studies ({', '.join(names)}); choose one with --study"
-        )
-    name = study or names[0]
-    own = rows[rows["study"].astype(str) == name].astype({"study": str, "method": str})
+    store = RunStore(root, {})
+    name = store.chosen_study(study)
+    own = load(root, name).astype({"study": str, "method": str})
     return StudyResults(
         place=root,
         name=name,
         rows=last_attempts(own),
         board=leaderboard(own),
         runs=runs(own),
-        store=RunStore(root, {}),
+        store=store,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from distmerge.errors import ResultsError, problem_list
+from distmerge.errors import ConfigError, ResultsError, problem_list
 from distmerge.results.attempts import last_attempts
 from distmerge.results.files import PATIENCE_S, Folder, open_folder, patiently
 from distmerge.results.reading import read_rows
@@ -108,6 +108,23 @@ class RunStore:
         found = {path.removeprefix(f"{root}/study=").split("/", 1)[0] for path in self._files()}
         return sorted(found)
 
+    def chosen_study(self, study: str | None) -> str:
+        """Give the study that is named, or the only one.
+
+        Raises:
+            ConfigError: there is no such study, or several and none is named.
+            ResultsError: nothing is stored yet, or the place cannot be listed.
+        """
+        names = self.studies()
+        if not names:
+            raise ResultsError(f"{self.root}: no results here; a sweep makes them")
+        if study is not None and study not in names:
+            raise ConfigError(f"{self.root}: no study {study!r}; there are: {', '.join(names)}")
+        if study is None and len(names) != 1:
+            listed = f"{len(names)} studies ({', '.join(names)})"
+            raise ConfigError(f"{self.root}: holds {listed}; choose one with --study")
+        return study or names[0]
+
     def finished(self, study: str) -> "pd.DataFrame":
         """Give the rows of the runs that ended well, each run once.
 
@@ -148,6 +165,16 @@ class RunStore:
         """
         path = f"{self._folder.root}/{name}"
         return patiently(partial(self._folder.find, path), self.patience_s)
+
+    def file_names(self, folder: str) -> list[str]:
+        """Give the names of the files that ``write_file`` stored in a folder; none without it.
+
+        Raises:
+            ResultsError: it cannot be listed.
+        """
+        path = f"{self._folder.root}/{folder}"
+        found = patiently(partial(self._folder.files, path), self.patience_s)
+        return [name.removeprefix(f"{path}/") for name in found]
 
     def remove_file(self, name: str) -> None:
         """Remove a file that ``write_file`` stored; it may already be gone.

@@ -2,11 +2,10 @@
 
 import json
 from collections.abc import Collection, Mapping
-from functools import partial
 from typing import Any, NamedTuple
 
 from distmerge.methods import HYPERS
-from distmerge.results import RunStore, open_folder, patiently
+from distmerge.results import RunStore
 from distmerge.spec import Pipeline, RunConfig, run_config
 
 
@@ -86,10 +85,7 @@ def all_unfinished(
     Raises:
         ResultsError: the storage cannot be read.
     """
-    folder = open_folder(store.root)
-    place = f"{folder.root}/_runs/{study}"
-    paths = patiently(partial(folder.files, place), store.patience_s)
-    names = [path.rpartition("/")[2] for path in paths if path.endswith(".json")]
+    names = [name for name in store.file_names(f"_runs/{study}") if name.endswith(".json")]
     run_ids = {name.removesuffix(".json") for name in names if not name.startswith(".")}
     looked_at = {key: find_unfinished(store, study, key) for key in sorted(run_ids - set(ended))}
     found = {key: run for key, run in looked_at.items() if run is not None}

@@ -53,27 +53,45 @@ class Backbone(Frozen):
     """What is known about the weights; goes into every checkpoint."""
 
 
-class Recipe(Frozen):
-    """A whole zoo."""
+class ZooRecipe(Frozen):
+    """What the recipes of zoos have in common, whatever their samples are."""
 
     name: str
     """The zoo's name."""
     revision: PositiveInt
-    """Raised when the code makes other images or weights from the same numbers."""
+    """Raised when the code makes other samples or weights from the same numbers."""
     seed: NonNegativeInt
     """Addresses every draw, together with the task's name."""
-    side: PositiveInt
-    """Height and width of the images in pixels."""
     wheels: tuple[Wheel, ...]
     """Packages that are read as archives."""
-    backbone: Backbone
-    """Where the pretrained weights come from."""
-    tower: TowerConfig
-    """The tower that takes them."""
     logit_scale: PositiveFloat
     """Factor of the frozen heads' normalised prototypes."""
     fine_tuning: FineTuning
     """How each task's tower is tuned."""
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits that identify every number of the recipe."""
+        return digest(self.model_dump(mode="json"))
+
+    def _provenance(self, task: str, source: dict[str, str], backbone: str) -> dict[str, str]:
+        """Give what a checkpoint of this zoo says about itself, as JSON under one key.
+
+        Safetensors writes several keys in a random order, and files would differ between builds.
+        """
+        content = {"zoo": self.name, "recipe": self.digest, "task": task, **source}
+        return {"provenance": json.dumps({**content, "backbone": backbone})}
+
+
+class Recipe(ZooRecipe):
+    """A whole zoo of images."""
+
+    side: PositiveInt
+    """Height and width of the images in pixels."""
+    backbone: Backbone
+    """Where the pretrained weights come from."""
+    tower: TowerConfig
+    """The tower that takes them."""
     tasks: tuple[TaskRecipe, ...]
     """The tasks."""
 
@@ -83,26 +101,11 @@ class Recipe(Frozen):
         return "images"
 
     @property
-    def digest(self) -> str:
-        """16 hexadecimal digits that identify every number of the recipe."""
-        return digest(self.model_dump(mode="json"))
-
-    @property
     def packages(self) -> tuple[Package, ...]:
         """Every package that is fetched, once."""
         own = [package for task in self.tasks for package in task.images.packages]
         return tuple(dict.fromkeys((*self.wheels, *own)))
 
     def provenance(self, task: str, source: str) -> dict[str, str]:
-        """Give what a checkpoint of this zoo says about itself, as JSON under one key.
-
-        Safetensors writes several keys in a random order, and files would differ between builds.
-        """
-        content = {
-            "zoo": self.name,
-            "recipe": self.digest,
-            "task": task,
-            "images": source,
-            "backbone": self.backbone.description,
-        }
-        return {"provenance": json.dumps(content)}
+        """Give what a checkpoint of this zoo says about itself, as JSON under one key."""
+        return self._provenance(task, {"images": source}, self.backbone.description)

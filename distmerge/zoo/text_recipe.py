@@ -1,14 +1,13 @@
 """What makes a zoo of texts: every number of it, as ``Recipe`` is for images."""
 
-import json
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from distmerge.spec import Frozen, TextTower, digest
+from distmerge.spec import Frozen, TextTower
 from distmerge.zoo.images import Role
-from distmerge.zoo.packages import NpmPackage, Package, Wheel
-from distmerge.zoo.recipe import FineTuning, Recipe
+from distmerge.zoo.packages import NpmPackage, Package
+from distmerge.zoo.recipe import Recipe, ZooRecipe
 
 
 class Glosses(Frozen):
@@ -69,27 +68,15 @@ class TextBackbone(Frozen):
     """What is known about the weights; goes into every checkpoint."""
 
 
-class TextRecipe(Frozen):
+class TextRecipe(ZooRecipe):
     """A whole zoo of texts."""
 
-    name: str
-    """The zoo's name."""
-    revision: PositiveInt
-    """Raised when the code makes other texts or weights from the same numbers."""
-    seed: NonNegativeInt
-    """Addresses every draw, together with the task's name."""
-    wheels: tuple[Wheel, ...]
-    """Packages that are read as archives."""
     backbone: TextBackbone
     """Where the pretrained weights come from."""
     tower: TextTower
     """The tower that takes them."""
     shares: dict[Role, PositiveFloat]
     """Share of the subjects, such as emoji, on every side; a subject's texts are in one role."""
-    logit_scale: PositiveFloat
-    """Factor of the frozen heads' normalised prototypes."""
-    fine_tuning: FineTuning
-    """How each task's tower is tuned."""
     tasks: tuple[TextTask, ...]
     """The tasks."""
 
@@ -99,25 +86,13 @@ class TextRecipe(Frozen):
         return "texts"
 
     @property
-    def digest(self) -> str:
-        """16 hexadecimal digits that identify every number of the recipe."""
-        return digest(self.model_dump(mode="json"))
-
-    @property
     def packages(self) -> tuple[Package, ...]:
         """Every package that is fetched, once."""
         return tuple(dict.fromkeys((*self.wheels, *(task.texts.package for task in self.tasks))))
 
     def provenance(self, task: str, source: str) -> dict[str, str]:
         """Give what a checkpoint of this zoo says about itself, as JSON under one key."""
-        content = {
-            "zoo": self.name,
-            "recipe": self.digest,
-            "task": task,
-            "texts": source,
-            "backbone": self.backbone.description,
-        }
-        return {"provenance": json.dumps(content)}
+        return self._provenance(task, {"texts": source}, self.backbone.description)
 
 
 AnyRecipe: TypeAlias = Recipe | TextRecipe

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.storage.busy import BUSY, pass_on
+from tests.storage.busy import BUSY, Server, pass_on, serving
 
 
 class Gate:
@@ -52,17 +52,8 @@ def gate(endpoint: str) -> Iterator[Gate]:
             with contextlib.suppress(OSError):  # the client or the server may be gone
                 found.serve(self.request, host, int(port))
 
-    class Server(socketserver.ThreadingTCPServer):
-        daemon_threads = True
-        request_queue_size = 32
-
-    with Server(("127.0.0.1", 0), Proxy) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with serving(Server(("127.0.0.1", 0), Proxy)) as found.endpoint:
         try:
-            found.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
             yield found
         finally:
             found.close()
-            server.shutdown()
-            thread.join(10)

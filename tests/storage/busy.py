@@ -26,17 +26,29 @@ def busy_at_first(endpoint: str, *, seconds: float) -> Iterator[str]:
             with socket.create_connection((host, int(port)), 10) as server:
                 pass_on(self.request, server, closed)
 
-    class Server(socketserver.ThreadingTCPServer):
-        daemon_threads = True
-        request_queue_size = 32
+    with serving(Server(("127.0.0.1", 0), Proxy)) as place:
+        try:
+            yield place
+        finally:
+            closed.set()
 
-    with Server(("127.0.0.1", 0), Proxy) as server:
+
+class Server(socketserver.ThreadingTCPServer):
+    """A server whose threads nobody waits for."""
+
+    daemon_threads = True
+    request_queue_size = 32
+
+
+@contextmanager
+def serving(server: socketserver.TCPServer) -> Iterator[str]:
+    """Let a server of loopback serve in a thread; yields its endpoint."""
+    with server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.server_address[1]}"
         finally:
-            closed.set()
             server.shutdown()
             thread.join(10)
 

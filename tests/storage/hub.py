@@ -1,13 +1,14 @@
 """The few routes of a Hugging Face hub that its file system asks for, served from a folder."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import parse_qs, unquote
+
+from tests.storage.busy import serving
 
 REPOSITORY = "owner/name"
 TOKEN = "hf_token_of_the_test"
@@ -44,15 +45,8 @@ def hub(folder: Path) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(10)
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Hub)) as endpoint:
+        yield endpoint
 
 
 def _answer(folder: Path, path: str, body: bytes) -> _Answer:
