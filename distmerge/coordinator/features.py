@@ -1,6 +1,5 @@
 """Facts about fixed models: streamed in blocks, addressed by content, kept on disk."""
 
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from distmerge.methods.contract import PRETRAINED, Facts
 from distmerge.results import Folder, patiently
 from distmerge.spec import digest
 from distmerge.tasks import Role
+from distmerge.tensorfiles import file_header
 
 REVISION = 1
 """Raise it whenever a feature comes out differently for the same weights and samples: what is in
@@ -269,20 +269,15 @@ class FeatureStore:
 def _write(path: Path, blocks: Iterator[FeatureBlock], samples: int) -> None:
     """Write a safetensors file; the first block tells how large a sample's facts are."""
     first = next(blocks)
-    header, end = {}, 0
-    for name, part in first._asdict().items():
-        shape = (samples, *part.shape[1:])
-        start, end = end, end + 4 * math.prod(shape)
-        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": (start, end)}
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
+    shapes = {name: (samples, *part.shape[1:]) for name, part in first._asdict().items()}
+    sized = {name: ("F32", shape, 4 * math.prod(shape)) for name, shape in shapes.items()}
+    header = file_header(sized, {})
     with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
+        file.write(header.content)
         done = 0
         for block in chain([first], blocks):
             for name, part in block._asdict().items():
-                row = 4 * math.prod(part.shape[1:])
-                file.seek(8 + len(text) + header[name]["data_offsets"][0] + done * row)
+                file.seek(header.tensors[name].start + done * 4 * math.prod(part.shape[1:]))
                 file.write(part.tobytes())
             done += len(block.features)
     assert done == samples, f"{done} samples of {samples}"

@@ -10,8 +10,8 @@ import safetensors
 from torch import Tensor
 
 from distmerge.errors import CheckpointError, problem_list
-from distmerge.models.state import readable
 from distmerge.spec import AnyTower, TextTower
+from distmerge.tensorfiles import readable
 
 _NUMBERS = ("F64", "F32", "F16", "BF16")
 

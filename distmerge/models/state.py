@@ -1,8 +1,7 @@
 """State dicts on disk: safetensors in, safetensors out, nothing executed."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from distmerge.errors import CheckpointError
 from distmerge.files import file_stamp, whole_file
+from distmerge.tensorfiles import readable
 
 StateDict = dict[str, Tensor]
 
@@ -35,24 +35,6 @@ def load_metadata(path: Path) -> dict[str, str]:
     """
     with readable(path), safetensors.safe_open(path, framework="pt") as file:
         return dict(file.metadata() or {})
-
-
-@contextmanager
-def readable(path: Path) -> Iterator[None]:
-    """Say of a safetensors file that it cannot be read.
-
-    Raises:
-        CheckpointError: the file is missing or is not safetensors.
-    """
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: no such checkpoint") from error
-    except (safetensors.SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path}: not a readable safetensors file ({error}); pickled checkpoints are refused, "
-            "since loading them runs code; `distmerge import` converts them without running any"
-        ) from error
 
 
 def save_state(

@@ -5,7 +5,8 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from distmerge.static.files import FLOATS, ModelFile, Stored
+from distmerge.static.files import FLOATS, ModelFile
+from distmerge.tensorfiles import Stored
 
 _FACTS = ("activation", "preprocess")
 """What files say of themselves in their metadata, if they do, and must agree on."""

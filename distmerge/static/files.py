@@ -6,17 +6,16 @@ header's length, little-endian, the header as JSON, the tensors' bytes.
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from math import prod
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import safetensors
 from jaxtyping import Float32, UInt8
 
 from distmerge.errors import CheckpointError, problem_list
+from distmerge.tensorfiles import Stored, readable
 
 FLOATS: dict[str, np.dtype] = {
     "F64": np.dtype("<f8"),
@@ -25,20 +24,6 @@ FLOATS: dict[str, np.dtype] = {
     "BF16": np.dtype("<u2"),  # the upper half of a float32
 }
 """The types that are merged, by safetensors' names, and how their bytes are read."""
-
-
-class Stored(NamedTuple):
-    """A tensor's type by safetensors' name, its shape and where its bytes lie in the file."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    start: int
-    stop: int
-
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return prod(self.shape)
 
 
 class ModelFile:
@@ -54,16 +39,8 @@ class ModelFile:
             CheckpointError: the file is missing, truncated or not safetensors.
         """
         self.path = path
-        try:
-            with safetensors.safe_open(path, framework="numpy"):  # checks the header and the size
-                self._descriptor = os.open(path, os.O_RDONLY)
-        except FileNotFoundError as error:
-            raise CheckpointError(f"{path}: no such checkpoint") from error
-        except (safetensors.SafetensorError, OSError) as error:
-            raise CheckpointError(
-                f"{path}: not a readable safetensors file ({error}); `distmerge import` converts "
-                "other checkpoints without running code of theirs"
-            ) from error
+        with readable(path), safetensors.safe_open(path, framework="numpy"):  # checks header, size
+            self._descriptor = os.open(path, os.O_RDONLY)
         length = int.from_bytes(os.pread(self._descriptor, 8, 0), "little")
         header = json.loads(os.pread(self._descriptor, length, 8))
         self.metadata: dict[str, str] = header.pop("__metadata__", {})
@@ -146,37 +123,3 @@ def model_files(paths: Sequence[Path]) -> Iterator[list[ModelFile]]:
         if problems:
             raise CheckpointError(problem_list("checkpoints", problems))
         yield files
-
-
-class Header(NamedTuple):
-    """The first bytes of a file, and the places of its tensors."""
-
-    content: bytes
-    tensors: dict[str, Stored]
-    size_bytes: int
-    """Of the whole file."""
-
-
-def file_header(
-    tensors: Mapping[str, tuple[str, tuple[int, ...], int]], metadata: Mapping[str, str]
-) -> Header:
-    """Give the header of a file with ``tensors``: of each its type, shape and number of bytes.
-
-    Tensors with larger values come first, as safetensors writes them: all of them are aligned.
-    """
-    by_width = sorted(tensors.items(), key=lambda item: -item[1][2] // max(1, prod(item[1][1])))
-    entries: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))}
-    places, offset = {}, 0
-    for name, (dtype, shape, num_bytes) in by_width:
-        stop = offset + num_bytes
-        places[name] = Stored(dtype, shape, offset, stop)
-        entries[name] = {"dtype": dtype, "shape": shape, "data_offsets": [offset, stop]}
-        offset = stop
-    text = json.dumps(entries, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    content = len(text).to_bytes(8, "little") + text
-    moved = {
-        name: place._replace(start=place.start + len(content), stop=place.stop + len(content))
-        for name, place in places.items()
-    }
-    return Header(content, moved, len(content) + offset)

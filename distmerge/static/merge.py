@@ -15,9 +15,10 @@ from distmerge.errors import CheckpointError, problem_list
 from distmerge.files import whole_file
 from distmerge.static.blocks import Block, Models, Trim, in_threads
 from distmerge.static.checks import model_problems, output_problems, shared_facts
-from distmerge.static.files import FLOATS, Header, ModelFile, file_header, model_files
+from distmerge.static.files import FLOATS, ModelFile, model_files
 from distmerge.static.recipe import Recipe
 from distmerge.static.tally import Votes
+from distmerge.tensorfiles import Header, file_header
 
 OutputType: TypeAlias = Literal["float32", "bfloat16", "float16", "base"]
 """Of the merged tensors; ``base``: every tensor has the base's type."""

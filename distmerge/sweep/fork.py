@@ -12,10 +12,10 @@ from distmerge.errors import ConfigError
 from distmerge.methods import HYPERS
 from distmerge.results import REFERENCES, Metric, RunRecord, RunStore
 from distmerge.run import run_id
-from distmerge.spec import RunConfig, Study, run_config, search_space
+from distmerge.spec import RunConfig, Study, search_space
 from distmerge.sweep.current import current_config
 from distmerge.sweep.history import StoredRows
-from distmerge.sweep.samplers import contains
+from distmerge.sweep.samplers import may_suggest
 from distmerge.sweep.trial import recipe_name
 
 
@@ -99,15 +99,13 @@ def _same_runs(store: RunStore, parent: str, study: Study, digests: Digests) -> 
 
 def _asks_for(study: Study, config: RunConfig) -> bool:
     """Whether a search of the study may suggest this run, or repeat it."""
-    values = config.values()
-    for pipeline in study.alternatives:
-        if pipeline.name != config.name or config.seed not in study.seeds:
-            continue
-        space = search_space(pipeline, HYPERS)
-        searched = {key: values[key] for key in space}
-        same = run_config(pipeline, searched, config.seed, HYPERS) == config
-        return same and all(contains(space[key], value) for key, value in searched.items())
-    return False
+    if config.seed not in study.seeds:
+        return False
+    return any(
+        may_suggest(pipeline, search_space(pipeline, HYPERS), config, HYPERS)
+        for pipeline in study.alternatives
+        if pipeline.name == config.name
+    )
 
 
 def _record(

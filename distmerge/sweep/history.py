@@ -81,14 +81,16 @@ def _warm(store: RunStore, entry: str) -> Iterator[pd.DataFrame]:
     Raises:
         ConfigError: there are none.
     """
-    place = RunStore(entry, HYPERS) if "/" in entry else store
+    elsewhere = "/" in entry
+    place = RunStore(entry, HYPERS) if elsewhere else store
     known = place.studies()
-    if not known if "/" in entry else entry not in known:
+    wanted = known if elsewhere else [entry]
+    if not wanted or not set(wanted) <= set(known):
         raise ConfigError(
             f"warm_start: no results of {entry!r}; {place.place} has: {', '.join(known) or 'none'};"
             " a folder is written with a slash, as ./results"
         )
-    for name in known if "/" in entry else [entry]:
+    for name in wanted:
         yield place.finished(name)
 
 
@@ -111,13 +113,17 @@ def _runs(
         pruned = run["status"].iloc[0] == "pruned"
         if config is None or (score not in values and not pruned):
             continue
-        rungs = {
-            int(name.removeprefix(RUNG)): float(value)
-            for (_, name), value in values.items()
-            if name.startswith(RUNG)
-        }
-        found = None if pruned else float(values[score])
+        found, rungs = None if pruned else float(values[score]), scores_at_rungs(values)
         yield PastRun(str(run_id), config, found, float(values.get(cost, 0)), rungs, warm)
+
+
+def scores_at_rungs(values: Mapping[tuple[str, str], float]) -> dict[int, float]:
+    """Give a run's scores at rungs, by step, of its means by suite and metric."""
+    return {
+        int(name.removeprefix(RUNG)): float(value)
+        for (_, name), value in values.items()
+        if name.startswith(RUNG)
+    }
 
 
 def _any_config(row: Mapping[Any, Any]) -> RunConfig | None:

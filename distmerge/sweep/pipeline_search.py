@@ -33,7 +33,7 @@ from distmerge.spec import (
 from distmerge.sweep.current import Identify
 from distmerge.sweep.history import PastRun
 from distmerge.sweep.rungs import Seen
-from distmerge.sweep.samplers import contains, drawn, sampler
+from distmerge.sweep.samplers import drawn, inside, may_suggest, sampler
 from distmerge.sweep.seeds import other_seeds
 
 _TRIES, _INFORMED = 20, 10  # draws until one is not known yet; later ones are at random
@@ -230,7 +230,7 @@ class PipelineSearch:
             if config.seed != self._of.seed:
                 return
             self._note(run.run_id, config, run.score)
-        if self._inside(config) and (run.warm or self._is_todays(config)):
+        if self._is_todays(config) or (run.warm and inside(self._spaces[config.name], config)):
             self._replay(run, self._searched(config))
 
     def _searched(self, config: RunConfig) -> dict[str, Value]:
@@ -238,13 +238,12 @@ class PipelineSearch:
         values = config.values()
         return {key: values[key] for key in self._spaces[config.name]}
 
-    def _inside(self, config: RunConfig) -> bool:
-        space = self._spaces[config.name]
-        return all(contains(space[key], value) for key, value in self._searched(config).items())
-
     def _is_todays(self, config: RunConfig) -> bool:
         """Whether today's search may suggest exactly this run."""
-        return self._inside(config) and self._config(config.name, self._searched(config)) == config
+        if config.seed != self._of.seed:
+            return False
+        name = config.name
+        return may_suggest(self._pipelines[name], self._spaces[name], config, self._hypers)
 
     def _replay(self, run: PastRun, values: Mapping[str, Value]) -> None:
         """Ask for and tell a run that was done before, as if it had been asked for now."""

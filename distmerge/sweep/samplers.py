@@ -16,11 +16,15 @@ from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESample
 from distmerge.spec import (
     Choice,
     Distribution,
+    Hyper,
     IntUniform,
     LogUniform,
+    Pipeline,
+    RunConfig,
     Sampler,
     Uniform,
     Value,
+    run_config,
 )
 
 
@@ -40,6 +44,24 @@ def contains(range_: Distribution, value: Value) -> bool:
     if isinstance(range_, Choice):
         return value in range_.values
     return not isinstance(value, str) and range_.low <= value <= range_.high
+
+
+def inside(space: Mapping[str, Distribution], config: RunConfig) -> bool:
+    """Whether what a search varies of a run lies in its ranges."""
+    values = config.values()
+    return all(contains(range_, values[key]) for key, range_ in space.items())
+
+
+def may_suggest(
+    pipeline: Pipeline,
+    space: Mapping[str, Distribution],
+    config: RunConfig,
+    hypers: Mapping[str, type[Hyper]],
+) -> bool:
+    """Whether a search of a pipeline may suggest exactly this run."""
+    values = config.values()
+    searched = {key: values[key] for key in space}
+    return inside(space, config) and run_config(pipeline, searched, config.seed, hypers) == config
 
 
 def sampler(

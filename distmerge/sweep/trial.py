@@ -23,7 +23,7 @@ from distmerge.results import ADAPT, RunRecord, RunStore, suspicions
 from distmerge.run import Session, named_record, run, run_id
 from distmerge.spec import RunConfig, Study
 from distmerge.sweep.board import Ended
-from distmerge.sweep.history import RUNG
+from distmerge.sweep.history import scores_at_rungs
 from distmerge.sweep.rungs import Looks, Rungs, Seen, rung_metrics
 from distmerge.sweep.unfinished import (
     Unfinished,
@@ -188,11 +188,7 @@ def ended(record: RunRecord) -> Ended:
         record.error,
         ", ".join(suspicions(record.metrics)),
         means.get((ADAPT, IMAGES_DRAWN), 0.0),
-        tuple(
-            (int(name.removeprefix(RUNG)), score)
-            for (_, name), score in means.items()
-            if name.startswith(RUNG) and record.status != "error"
-        ),
+        tuple(scores_at_rungs(means).items()) if record.status != "error" else (),
     )
 
 
