@@ -61,7 +61,7 @@ def locked(path: Path, *, wait_s: float) -> Iterator[bool]:
         yield bool(held)
 
 
-def remove_unfinished(path: Path, *, held: bool) -> None:
+def remove_leftovers(path: Path, *, held: bool) -> None:
     """Remove what killed processes left of making a file or folder: ``.NAME.*`` beside it.
 
     Args:

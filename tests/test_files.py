@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from distmerge import files
-from distmerge.files import locked, remove_unfinished, whole_file
+from distmerge.files import locked, remove_leftovers, whole_file
 
 _HOLDER = """
 import sys, time
@@ -81,9 +81,9 @@ def test_what_a_killed_process_left_is_removed_by_who_holds_the_lock(tmp_path: P
     (tmp_path / ".other.npy.0123.tmp").touch()
     left.touch()
     with locked(lock, wait_s=5.0) as held:
-        remove_unfinished(tmp_path / "made.npy", held=False)
+        remove_leftovers(tmp_path / "made.npy", held=False)
         assert left.exists()
-        remove_unfinished(tmp_path / "made.npy", held=held)
+        remove_leftovers(tmp_path / "made.npy", held=held)
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == [".made.npy.lock", ".other.npy.0123.tmp"]
 

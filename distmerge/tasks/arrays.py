@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 
 from distmerge.errors import DataError
-from distmerge.files import locked, remove_unfinished
 from distmerge.spec import (
     BenchmarkData,
     Preprocess,
@@ -23,7 +22,7 @@ from distmerge.spec import (
 )
 from distmerge.tasks.benchmarks import BENCHMARKS, benchmark_records
 from distmerge.tasks.decoding import Rows, pixel_rows
-from distmerge.tasks.found import LOCK_WAIT_S
+from distmerge.tasks.found import made_once
 from distmerge.tasks.listing import Listing, class_names, listed, writable
 from distmerge.tasks.records import Kind, Records, Wanted
 from distmerge.tasks.samples import SAMPLES
@@ -104,12 +103,7 @@ def array_folder(data: Described, decoding: Decoding) -> Path:
     ]
     key = digest([REVISION, rows.identity, settings, classes, contents])
     folder = decoding.cache / key
-    if not folder.exists():
-        lock = folder.with_name(f".{key}.lock")
-        with writable(decoding.cache), locked(lock, wait_s=LOCK_WAIT_S) as held:
-            if not folder.exists():  # else another process has made it meanwhile
-                remove_unfinished(folder, held=held)
-                _make(folder, data, parts, classes, rows)
+    made_once(folder, partial(_make, folder, data, parts, classes, rows))
     return folder
 
 

@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from distmerge.files import file_stamp, whole_file
+from distmerge.files import file_stamp, locked, remove_leftovers, whole_file
 from distmerge.spec import digest
+from distmerge.tasks.listing import writable
 from distmerge.tasks.samples import array_digest
 
-LOCK_WAIT_S = 3600.0  # how long to wait for another process that decodes the same data
+_LOCK_WAIT_S = 3600.0  # how long to wait for another process that decodes the same data
 
 
 class Found(NamedTuple):
@@ -27,6 +28,25 @@ class Found(NamedTuple):
         for role, expected in self.digests.items():
             if digests.get(role) != expected:
                 yield f"{role}: digest {digests.get(role, 'none')}, expected {expected}"
+
+
+def made_once(path: Path, make: Callable[[], None]) -> None:
+    """Make a file or folder of the cache that is not there yet, one process at a time.
+
+    Args:
+        path: what is to be made.
+        make: makes it, whole or not at all.
+
+    Raises:
+        DataError: the cache cannot be written.
+    """
+    if path.exists():
+        return
+    lock = path.with_name(f".{path.name}.lock")
+    with writable(path.parent), locked(lock, wait_s=_LOCK_WAIT_S) as held:
+        if not path.exists():  # else another process has made it meanwhile
+            remove_leftovers(path, held=held)
+            make()
 
 
 def file_array_digest(path: Path, array: np.ndarray, cache: Path) -> str:

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from distmerge.errors import DataError, problem_list
-from distmerge.files import locked, remove_unfinished, whole_file
+from distmerge.files import whole_file
 from distmerge.spec import (
     ImageCounts,
     Preprocess,
@@ -23,8 +23,7 @@ from distmerge.spec import (
 )
 from distmerge.tasks.arrays import Decoding, Described, array_folder
 from distmerge.tasks.corrupted import REVISION, Level, corrupted_images
-from distmerge.tasks.found import LOCK_WAIT_S, Found, checked_once, file_array_digest
-from distmerge.tasks.listing import writable
+from distmerge.tasks.found import Found, checked_once, file_array_digest, made_once
 from distmerge.tasks.reading import ArrayFolder
 from distmerge.tasks.samples import (
     SAMPLES,
@@ -132,19 +131,14 @@ def with_levels(task: Task, levels: tuple[Level, ...], *, seed: int, cache: Path
     corrupted = {}
     for level in levels:
         path = cache / f"{digest([REVISION, clean.digest, seed, task.name, level])}.npy"
-        if not path.exists():
-            lock = path.with_name(f".{path.name}.lock")
-            with writable(cache), locked(lock, wait_s=LOCK_WAIT_S) as held:
-                if not path.exists():  # else another process has made them meanwhile
-                    remove_unfinished(path, held=held)
-                    made = corrupted_images(clean, seed=seed, task=task.name, level=level)
-                    _save_array(path, made.array)
+        made_once(path, partial(_save_corrupted, path, clean, seed, task.name, level))
         pixels = np.load(path, mmap_mode="r", allow_pickle=False)
         corrupted[level] = Samples(pixels, file_array_digest(path, pixels, cache))
     return replace(task, corrupted=corrupted)
 
 
-def _save_array(path: Path, array: np.ndarray) -> None:
+def _save_corrupted(path: Path, clean: Samples, seed: int, task: str, level: Level) -> None:
+    array = corrupted_images(clean, seed=seed, task=task, level=level).array
     with whole_file(path) as unfinished, unfinished.open("wb") as file:
         np.save(file, array, allow_pickle=False)
 
