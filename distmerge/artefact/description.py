@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from distmerge.errors import CheckpointError, problem_list
-from distmerge.spec import AnyTower, Frozen, Value
+from distmerge.spec import AnyTower, Frozen, Value, field_problems
 
 RECIPE = "recipe.json"
 CARD = "README.md"
@@ -83,7 +83,7 @@ def load_description(folder: Path) -> Description:
             "`distmerge export` or a sweep wrote"
         ) from error
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        problems = field_problems(error)
         raise CheckpointError(problem_list(f"{path}: not a model's recipe", problems)) from error
     missing = [name for name in found.files if not (folder / name).is_file()]
     if missing:

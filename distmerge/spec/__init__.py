@@ -13,6 +13,7 @@ from distmerge.spec.hyper import (
     Uniform,
     Value,
     described,
+    field_problems,
 )
 from distmerge.spec.load import load_study
 from distmerge.spec.pipeline import AnyOf, Halving, Pipeline, Sampler
@@ -86,6 +87,7 @@ __all__ = [
     "all_points",
     "described",
     "digest",
+    "field_problems",
     "grid_problems",
     "is_url",
     "load_study",

@@ -5,10 +5,11 @@ Parquet columns.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Value: TypeAlias = bool | int | float | str
 Count = Annotated[int, Field(gt=0, lt=2**31)]
@@ -111,6 +112,16 @@ DISTRIBUTIONS: dict[str, type[Any]] = {
     "int_uniform": IntUniform,
     "choice": Choice,
 }
+
+
+def field_path(location: Sequence[int | str]) -> str:
+    """Give the dotted path of a field, without the form that was chosen for it."""
+    return ".".join(str(part) for part in location if not str(part).startswith("("))
+
+
+def field_problems(error: ValidationError) -> list[str]:
+    """Give what is wrong with content of ours, field by field."""
+    return [f"{field_path(e['loc'])}: {e['msg']}" for e in error.errors()]
 
 
 def parse_setting(value: object) -> Value | Distribution:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from distmerge.errors import ConfigError, problem_list
 from distmerge.spec.data import BenchmarkData, RoleData, Shares, WholeData
 from distmerge.spec.heads import ZeroShotHead
-from distmerge.spec.hyper import Hyper
+from distmerge.spec.hyper import Hyper, field_path
 from distmerge.spec.pipeline import AnyOf, Halving, Pipeline
 from distmerge.spec.plan import grid_problems, pipeline_problems
 from distmerge.spec.study import (
@@ -125,10 +125,9 @@ def _problems(error: ValidationError) -> list[str]:
 
 
 def _problem(error: Any) -> str:
-    parts = [str(part) for part in error["loc"]]
-    place = ".".join(part for part in parts if not part.startswith("(")) or "study"
+    place = field_path(error["loc"]) or "study"
     if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(parts[-1], _KEYS, n=1)
+        near = difflib.get_close_matches(str(error["loc"][-1]), _KEYS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         return f"{place}: unknown key{hint}"
     if error["type"] == "missing":

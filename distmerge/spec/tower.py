@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from distmerge.errors import CheckpointError, problem_list
-from distmerge.spec.hyper import Frozen
+from distmerge.spec.hyper import Frozen, field_problems
 
 
 class Preprocess(Frozen):
@@ -246,10 +246,5 @@ def load_tower_config(path: Path) -> TowerConfig | OpenClipTower | TextTower:
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path}: cannot read the tower description ({error})") from error
     except ValidationError as error:
-        problems = [f"{_place(e['loc'])}: {e['msg']}" for e in error.errors()]
-        raise CheckpointError(problem_list(f"{path}: not a tower description", problems)) from error
-
-
-def _place(location: tuple[int | str, ...]) -> str:
-    """Give the path of a field, without the form that was chosen for it."""
-    return ".".join(str(part) for part in location if not str(part).startswith("("))
+        title = f"{path}: not a tower description"
+        raise CheckpointError(problem_list(title, field_problems(error))) from error

@@ -10,7 +10,7 @@ from torch import Tensor
 from distmerge.errors import CheckpointError, problem_list
 from distmerge.models.foreign.modules import Facts
 from distmerge.models.shapes import tower_shapes
-from distmerge.spec import AnyTower, OpenClipTower, Preprocess, TowerConfig
+from distmerge.spec import AnyTower, OpenClipTower, Preprocess, TowerConfig, field_problems
 
 # OpenAI's normalisation, which most CLIP towers with a class token use.
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -64,7 +64,7 @@ def tower_from_shapes(state: Mapping[str, Tensor], facts: Facts) -> TowerConfig 
             ),
         )
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        problems = field_problems(error)
         raise CheckpointError(problem_list("no tower has these shapes", problems)) from error
 
 

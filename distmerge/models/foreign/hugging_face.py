@@ -11,7 +11,7 @@ from distmerge.errors import CheckpointError, problem_list
 from distmerge.models.foreign.preparation import read_preparation
 from distmerge.models.shapes import tower_shapes
 from distmerge.models.state import StateDict
-from distmerge.spec import TowerConfig
+from distmerge.spec import TowerConfig, field_problems
 
 _PROJECTION = "visual_projection.weight"
 _STEM = {
@@ -157,7 +157,7 @@ def _config(
             preprocess=read_preparation(preprocessor, vision["image_size"]),
         )
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        problems = field_problems(error)
         raise CheckpointError(problem_list("config.json describes no tower", problems)) from error
 
 
