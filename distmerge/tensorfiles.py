@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import safetensors
 
@@ -72,11 +72,27 @@ def file_header(
         places[name] = Stored(dtype, shape, offset, stop)
         entries[name] = {"dtype": dtype, "shape": shape, "data_offsets": [offset, stop]}
         offset = stop
-    text = json.dumps(entries, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    content = len(text).to_bytes(8, "little") + text
+    content = packed_header(entries)
     moved = {
         name: place._replace(start=place.start + len(content), stop=place.stop + len(content))
         for name, place in places.items()
     }
     return Header(content, moved, len(content) + offset)
+
+
+def packed_header(entries: Mapping[str, object]) -> bytes:
+    """Give a header as a file begins with it, padded so that tensors are aligned."""
+    text = json.dumps(entries, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def header_of(content: bytes) -> tuple[dict[str, Any], int]:
+    """Give the header of a whole file in memory, and where its tensors begin.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    end = 8 + int.from_bytes(content[:8], "little")
+    header: dict[str, Any] = json.loads(content[8:end])
+    return header, end

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import safetensors
 
-from distmerge.tensorfiles import file_header
+from distmerge.tensorfiles import file_header, header_of, packed_header
 
 
 def test_a_written_header_is_one_that_safetensors_reads(tmp_path: Path) -> None:
@@ -17,3 +17,10 @@ def test_a_written_header_is_one_that_safetensors_reads(tmp_path: Path) -> None:
             "whole": (2, 2),
         }
     assert all(header.tensors[name].start % 4 == 0 for name in ("whole", "half"))
+
+
+def test_the_header_of_a_file_in_memory_is_the_one_that_was_packed() -> None:
+    entries = {"__metadata__": {"note": "näme"}, "a": {"dtype": "F32", "shape": [1]}}
+    packed = packed_header(entries)
+    assert len(packed) % 8 == 0
+    assert header_of(packed + b"rest") == (entries, len(packed))

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from distmerge.errors import CheckpointError
+from distmerge.tensorfiles import header_of
 
 State = Mapping[str, Tensor]
 """Where a problem stands, as named tensors."""
@@ -153,8 +154,7 @@ def _copied(tensor: Tensor) -> Tensor:
 def _read(content: bytes) -> tuple[tuple[Part, ...], float]:
     try:
         tensors = safetensors.torch.load(content)
-        size = int.from_bytes(content[:8], "little")  # safetensors: this length, then JSON
-        metadata = json.loads(content[8 : 8 + size])["__metadata__"]
+        metadata = header_of(content)[0]["__metadata__"]
         problems, wall_s = json.loads(metadata["problems"]), float(metadata["wall_s"])
     except (SafetensorError, ValueError, KeyError) as error:
         raise CheckpointError(misfit(f"no state can be read from it ({error})")) from error

@@ -8,6 +8,7 @@ import safetensors.torch
 from distmerge.methods.contract import Model
 from distmerge.models import Head, clamped
 from distmerge.taskvectors import Selection, TaskVectors, merge, selected
+from distmerge.tensorfiles import header_of, packed_header
 
 _COEFFICIENTS = "coefficients"  # a routed model has none
 _CORRECTION, _OWN = "correction.", "own."
@@ -109,22 +110,15 @@ def _part(recipe: bytes, prefix: str, metadata: Mapping[str, str]) -> bytes | No
 
 
 def _settings(recipe: bytes) -> dict[str, str]:
-    settings: dict[str, str] = json.loads(recipe[8 : 8 + _header_size(recipe)])["__metadata__"]
+    settings: dict[str, str] = header_of(recipe)[0]["__metadata__"]
     return settings
 
 
 def _sorted_text(content: bytes) -> bytes:
     """Give the file with its text sorted by name; safetensors writes it in a random order."""
-    end = 8 + _header_size(content)
-    header = json.loads(content[8:end])
+    header, end = header_of(content)
     header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # safetensors aligns the tensors so
-    return len(text).to_bytes(8, "little") + text + content[end:]
-
-
-def _header_size(content: bytes) -> int:
-    return int.from_bytes(content[:8], "little")  # safetensors: this length, then a JSON header
+    return packed_header(header) + content[end:]
 
 
 def _selection(recipe: bytes) -> Selection | None:

@@ -1,7 +1,7 @@
 """How much of every task vector went into a merge, tensor by tensor."""
 
 import json
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ import safetensors
 from distmerge.errors import ResultsError
 from distmerge.report.content import Column, Figure, Omitted, Section, Table, number, slug_of, words
 from distmerge.report.source import StudyResults
+from distmerge.tensorfiles import header_of
 
 MOST_CELLS = 3000
 """In one figure; beyond, neighbouring tensors are drawn as their mean."""
@@ -79,19 +80,13 @@ def _tensors(content: bytes, place: str) -> dict[str, np.ndarray]:
         tensors = dict(safetensors.deserialize(content))  # type: ignore[no-untyped-call]  # Rust
     except safetensors.SafetensorError as error:
         raise ResultsError(f"{place}: not safetensors ({error})") from error
-    header = _header(content)
+    header, _ = header_of(content)
     in_order = sorted(tensors, key=lambda name: header[name]["data_offsets"])
     return {
         name: np.frombuffer(entry["data"], _DTYPES[entry["dtype"]]).reshape(entry["shape"])
         for name, entry in ((name, tensors[name]) for name in in_order)
         if entry["dtype"] in _DTYPES
     }
-
-
-def _header(content: bytes) -> dict[str, Any]:
-    size = int.from_bytes(content[:8], "little")  # safetensors: this length, then a JSON header
-    header: dict[str, Any] = json.loads(content[8 : 8 + size])
-    return header
 
 
 def _tasks(results: StudyResults, merge: _Merge) -> list[str]:
@@ -152,6 +147,6 @@ def _table(results: StudyResults, found: list[_Merge]) -> Table:
 
 
 def _thinned(recipe: bytes) -> str:
-    settings = _header(recipe).get("__metadata__", {})
+    settings = header_of(recipe)[0].get("__metadata__", {})
     selection = json.loads(settings.get("selection", "null"))
     return "whole" if selection is None else f"trimmed to {selection.get('density')}"
