@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict # not --quiet: it hides what strict would refuse
 
-.PHONY: setup sweep test test-faults soak test-all check format golden smoke-vit-b32 bench constraints clean
+.PHONY: setup sweep test test-faults soak test-all check format golden smoke-vit-b32 bench constraints docs clean
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -30,11 +31,15 @@ soak: $(READY)  ## a sweep under random kills; MINUTES=30, SOAK_SEED=0
 test-all: $(READY)  ## everything that this machine can run
 	$(BIN)/python -m pytest -q
 
-check: $(READY)  ## format, lint, layers, types
+check: $(READY)  ## format, lint, layers, types, the site's links
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+	$(SITE)
+
+docs: $(READY)  ## the documentation as a site, build/site/index.html; needs no network
+	$(SITE)
 
 format: $(READY)  ## rewrite the code in the project's format
 	$(BIN)/ruff format .
@@ -46,7 +51,7 @@ golden: $(READY)  ## rewrite tests/golden (commit it alone)
 smoke-vit-b32: $(READY)  ## eight full-size ViT-B/32 end to end on the CPU; needs 6 GB of disk
 	$(BIN)/python -m benchmarks.smoke_vit_b32
 
-bench: $(READY)  ## print ratios against the peer or the physical limit
+bench: $(READY)  ## ours beside peers and physical limits, into benchmarks/results.parquet; needs 20 GB
 	$(BIN)/python -m benchmarks
 
 constraints: $(READY)  ## pin what .venv holds, without naming a registry

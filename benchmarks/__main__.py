@@ -1,58 +1,82 @@
-"""Print every benchmark: ours, the limit, the ratio."""
+"""Run benchmarks, print them as one table, and add their rows to ``results.parquet``."""
 
-import torch
+import logging
+import sys
+from collections.abc import Callable, Iterator
 
-from benchmarks import kernels, plan, routed, search, static_merge
+from rich.console import Console
+from rich.logging import RichHandler
+
+from benchmarks import (
+    adamerging_step,
+    bfloat16,
+    kernels,
+    low_rank,
+    peer_kernels,
+    plan,
+    routed,
+    scaling,
+    search,
+    static_merge,
+    streaming,
+    sweep_throughput,
+)
+from benchmarks.rows import Row, append, this_machine
+from benchmarks.smoke_vit_b32 import end_to_end
+from benchmarks.table import table
+
+BENCHMARKS: tuple[Callable[[], Iterator[Row]], ...] = (
+    plan.start_up,
+    kernels.merge_and_contract,
+    adamerging_step.adamerging_step,
+    bfloat16.precision,
+    routed.routed_forward,
+    low_rank.low_rank_forward,
+    peer_kernels.ties_in_memory,
+    peer_kernels.routing_in_memory,
+    static_merge.files_to_file,
+    search.search_pace,
+    sweep_throughput.sweep_throughput,
+    scaling.coordinator,
+    streaming.features_in_flight,
+    end_to_end,
+)
+_LOG = logging.getLogger("benchmarks")
 
 
-def main() -> None:
-    """Run the benchmarks that exist."""
-    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}")
-    print(f"{'kernel':<12}{'ours':>10}{'bandwidth':>12}{'ratio':>8}")
-    for result in kernels.measure():
-        ours, limit = (f"{1e3 * s:.0f} ms" for s in (result.ours_s, result.limit_s))
-        print(f"{result.name:<12}{ours:>10}{limit:>12}{result.ratio:>8.2f}")
-    found = routed.measure()
-    print(
-        f"{'forward':<12}{'ours':>10}{'per image':>12}{'ratio':>8}{'plain':>10}{'ours/plain':>12}"
+def main(names: list[str]) -> int:
+    """Run the benchmarks of these names, or all; give the exit code."""
+    known = {benchmark.__name__: benchmark for benchmark in BENCHMARKS}
+    if unknown := sorted(set(names) - known.keys()):
+        print(f"got {', '.join(unknown)}, expected some of {', '.join(known)}", file=sys.stderr)
+        return 2
+    logging.basicConfig(
+        format="%(message)s",
+        datefmt="%H:%M:%S",
+        handlers=[RichHandler(console=Console(stderr=True), show_path=False, show_level=False)],
     )
-    times = [f"{1e3 * s:.0f} ms" for s in (found.batched_s, found.loop_s, found.plain_s)]
-    print(f"{'routed':<12}{times[0]:>10}{times[1]:>12}{found.ratio:>8.2f}", end="")
-    print(f"{times[2]:>10}{found.overhead:>12.2f}")
-    print(f"{'command':<14}{'wall':>8}{'CPU':>10}{'target':>10}")
-    for command in plan.measure():
-        target = f"< {command.limit_s:g} s" if command.limit_s else ""
-        print(f"{command.name:<14}{command.wall_s:>6.2f} s{command.cpu_s:>8.2f} s{target:>10}")
-    _print_search()
-    _print_static_merge()
+    _LOG.setLevel(logging.INFO)
+    rows: list[Row] = []
+    try:
+        for name in names or known:
+            _LOG.info("%s ...", name)
+            machine = this_machine()
+            for row in known[name]():
+                append([row], machine)
+                rows.append(row)
+                _LOG.info("%s: %.3g s", row.name, row.ours_s)
+    finally:  # what was measured is shown, also where a benchmark fails
+        _show(rows)
+    return 0
 
 
-def _print_static_merge() -> None:
-    results, growth = static_merge.measure()
-    print(f"{'files to file':<18}{'ours':>8}{'mergekit':>10}{'ratio':>8}{'bytes':>9}", end="")
-    print(f"{'ours/bytes':>12}{'peak':>10}{'mergekit':>10}")
-    for found in results:
-        peer = f"{found.peer.wall_s:.2f} s" if found.peer else "none"
-        peak = f"{found.peer.peak_bytes / 1e6:.0f} MB" if found.peer else ""
-        limit = found.ours.wall_s / found.limit_s
-        print(f"{found.name:<18}{found.ours.wall_s:>6.2f} s{peer:>10}{found.ratio:>8.1f}", end="")
-        print(f"{found.limit_s:>7.2f} s{limit:>12.1f}", end="")
-        print(f"{found.ours.peak_bytes / 1e6:>7.0f} MB{peak:>10}")
-    peaks = ", ".join(f"{k}: {cost.peak_bytes / 1e6:.0f} MB" for k, cost in growth.items())
-    print(f"peak of ties by number of models  {peaks}")
-
-
-def _print_search() -> None:
-    print(f"{'search':<12}{'trials':>8}{'per s':>10}{'memory':>12}{'snapshots':>12}")
-    for name, looks in (("in process", search.measure()), ("Ray Tune", search.measure_tune())):
-        for look in looks:
-            memory = f"{look.memory_bytes / 1e6:.0f} MB"
-            print(f"{name:<12}{look.trials:>8}{look.per_s:>10.1f}{memory:>12}", end="")
-            print(f"{look.snapshot_s:>10.3f} s")
-        first, last = looks
-        pace, memory = last.per_s / first.per_s, f"{last.memory_bytes / first.memory_bytes:.2f}"
-        print(f"{'ratio':<20}{pace:>10.2f}{memory:>12}")
+def _show(rows: list[Row]) -> None:
+    console = Console()
+    console.print(table(rows))
+    for row in rows:
+        if row.note:
+            console.print(f"{row.name}: {row.note}", style="dim", highlight=False)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

@@ -1,37 +1,19 @@
 """The batched routed forward against one merge per image, and against a plain forward."""
 
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import torch
 
-from benchmarks.clock import median
+from benchmarks.clock import medians
+from benchmarks.rows import Row
 from benchmarks.towers import VIT_B_32
+from distmerge.methods.bd_merging.model import budget_bytes
 from distmerge.models import RoutedWeights, Tower, routed_features
 from distmerge.spec import TowerConfig
 
-_BUDGET = 4 << 20  # bytes; what RoutedModel takes on a CPU
 
-
-class Result(NamedTuple):
-    """Seconds of the same batch, medians of the same run."""
-
-    batched_s: float
-    loop_s: float
-    plain_s: float
-
-    @property
-    def ratio(self) -> float:
-        """How many times faster than the loop."""
-        return self.loop_s / self.batched_s
-
-    @property
-    def overhead(self) -> float:
-        """How many plain forwards one routed forward takes."""
-        return self.batched_s / self.plain_s
-
-
-def measure(num_tasks: int = 8, num_images: int = 16) -> Result:
-    """Give the times with random weights; task-level routing.
+def routed_forward(num_tasks: int = 8, num_images: int = 16) -> Iterator[Row]:
+    """Yield the times with random weights; task-level routing.
 
     Raises:
         AssertionError: the loop gives other features.
@@ -41,9 +23,10 @@ def measure(num_tasks: int = 8, num_images: int = 16) -> Result:
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(num_images, 3, config.image_size, config.image_size, generator=generator)
     routing = torch.randn(num_images, num_tasks, 1, generator=generator).softmax(dim=1)
+    budget = budget_bytes(0, images.device)
 
     def batched() -> torch.Tensor:
-        return routed_features(config, weights, routing, images, budget_bytes=_BUDGET)
+        return routed_features(config, weights, routing, images, budget_bytes=budget)
 
     def loop() -> torch.Tensor:
         return torch.cat(
@@ -55,8 +38,11 @@ def measure(num_tasks: int = 8, num_images: int = 16) -> Result:
 
     with torch.inference_mode():
         torch.testing.assert_close(batched(), loop(), rtol=1e-3, atol=1e-3)
-        plain = median(lambda: tower.features(weights.base, images))
-        return Result(median(batched), median(loop), plain)
+        ours, one_by_one, plain = medians(
+            batched, loop, lambda: tower.features(weights.base, images)
+        )
+    yield Row("routed forward", ours, peer="one merge per image", peer_s=one_by_one, target=4.0)
+    yield Row("routed forward over a plain one", ours, limit_s=plain, target=1.6)
 
 
 def _weights(config: TowerConfig, num_tasks: int) -> RoutedWeights:

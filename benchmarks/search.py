@@ -3,11 +3,13 @@
 import math
 import os
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import optuna
 
+from benchmarks.rows import Row
 from distmerge.methods import HYPERS
 from distmerge.spec import Pipeline, RayConfig, RunConfig, Study, digest
 from distmerge.sweep.search import Search
@@ -30,7 +32,24 @@ class Look(NamedTuple):
     """Seconds that snapshots of the state took since the start; rows are written elsewhere."""
 
 
-def measure(trials: int = LAST) -> list[Look]:
+def search_pace(trials: int = LAST) -> Iterator[Row]:
+    """Yield the seconds of a trial late in a sweep, against those early in the same sweep."""
+    for name, looks in (("in process", _asked(trials)), ("Ray Tune", _tuned(trials))):
+        first, last = looks
+        note = (
+            f"memory {last.memory_bytes / first.memory_bytes:.2f} of that at {first.trials} "
+            f"trials, snapshots {last.snapshot_s:.1f} s in all"
+        )
+        yield Row(
+            f"a trial of {last.trials}, {name}",
+            1 / last.per_s,
+            limit_s=1 / first.per_s,
+            ours_peak_bytes=last.memory_bytes,
+            note=note,
+        )
+
+
+def _asked(trials: int) -> list[Look]:
     """Ask and tell a search in this process; look at it twice."""
     search, clock = synthetic_search(trials), _Clock(trials)
     while (suggestion := search.ask()) is not None:
@@ -39,7 +58,7 @@ def measure(trials: int = LAST) -> list[Look]:
     return clock.looks
 
 
-def measure_tune(trials: int = LAST) -> list[Look]:
+def _tuned(trials: int) -> list[Look]:
     """The same trials in Ray Tune's loop, as a sweep on Ray runs them."""
     from distmerge.sweep.environment import set_ray_environment
 
@@ -65,9 +84,9 @@ def synthetic_search(trials: int) -> Search:
     return Search(study, HYPERS, _identify, ())
 
 
-def synthetic_score(values: Any) -> float:
+def synthetic_score(values: Mapping[str, Any]) -> float:
     """Give a score whose best point is a rate of 0.002 and a first coefficient of 0.25."""
-    rate, init = (values[f"adamerging.{name}"] for name in ("lr", "init"))
+    rate, init = (float(values[f"adamerging.{name}"]) for name in ("lr", "init"))
     return -((math.log10(rate) - math.log10(0.002)) ** 2) - (init - 0.25) ** 2
 
 
@@ -101,6 +120,7 @@ def _tune(search: Search, clock: _Clock) -> None:
     from ray.tune.execution.tune_controller import TuneController
 
     from distmerge.sweep.signals import Stop
+    from distmerge.sweep.slots import Slots
     from distmerge.sweep.tuning import RunSearcher, tune_runs
 
     class Instant(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
@@ -132,6 +152,7 @@ def _tune(search: Search, clock: _Clock) -> None:
 
     TuneController.save_to_dir = timed
     try:
-        tune_runs(Instant, RunSearcher(search, {}, Stop()), Count(), RayConfig())
+        searcher = RunSearcher(search, {}, Stop(), Slots(RayConfig(), actors=0))
+        tune_runs(Instant, searcher, Count())
     finally:
         TuneController.save_to_dir = save

@@ -4,20 +4,21 @@ Eight files of ViT-B/32's size, 3 GB, lie in a temporary folder, so mostly in th
 """
 
 import json
+import logging
 import os
-import subprocess
 import sys
 import tempfile
 import time
-import venv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from benchmarks.clock import ROOT, cost
+from benchmarks.peers import Peer, peer
+from benchmarks.rows import Row
 from benchmarks.towers import VIT_B_32
 
 NUM_TASKS = 8
@@ -26,59 +27,27 @@ METHODS = {
     "task_arithmetic": [f"task_arithmetic.scaling={SCALING}"],
     "ties": [f"ties.scaling={SCALING}", f"ties.density={DENSITY}"],
 }
-_ROOT = Path(__file__).parents[1]
-# A small process starts the command: a child's peak memory is at least that of who starts it.
-_MEASURED = """
-import json, os, subprocess, sys, time
-start = time.perf_counter()
-command = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
-_, status, usage = os.wait4(command.pid, 0)
-wall, cpu = time.perf_counter() - start, usage.ru_utime + usage.ru_stime
-print(json.dumps([wall, cpu, 1024 * usage.ru_maxrss]))
-sys.exit(os.waitstatus_to_exitcode(status))
-"""
+TARGETS = {"task_arithmetic": 3.0, "ties": 5.0}
+_LOG = logging.getLogger(__name__)
 
 
-class Cost(NamedTuple):
-    """What one command took, start-up included."""
-
-    wall_s: float
-    cpu_s: float
-    peak_bytes: int
-
-
-class Result(NamedTuple):
-    """A method's medians from the same run."""
-
-    name: str
-    ours: Cost
-    peer: Cost | None
-    limit_s: float
-    """To read all models once and write one."""
-
-    @property
-    def ratio(self) -> float:
-        """How many times our time the peer needs."""
-        return self.peer.wall_s / self.ours.wall_s if self.peer else float("nan")
-
-
-def measure(rounds: int = 3) -> tuple[list[Result], dict[int, Cost]]:
-    """Give both methods' costs, and those of our TIES by the number of models.
+def files_to_file(rounds: int = 3) -> Iterator[Row]:
+    """Yield both methods' costs as whole commands, and our peak memory by the number of models.
 
     Raises:
         AssertionError: the peer's numbers are not ours.
         CalledProcessError: a command fails.
     """
-    with tempfile.TemporaryDirectory(prefix="distmerge-merge-") as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory(prefix="distmerge-merge-") as place:
+        folder = Path(place)
         base, tuned = write_models(folder)
-        peer = peer_command()
-        results = [_result(method, base, tuned, peer, rounds) for method in METHODS]
-        growth = {
-            count: _cost(_ours("ties", base, tuned[:count], folder / "ours.safetensors"))
-            for count in (2, 4, NUM_TASKS)
-        }
-    return results, growth
+        mergekit = peer("mergekit")
+        for method in METHODS:
+            yield _row(method, base, tuned, mergekit, rounds)
+        for count in (2, 4):
+            took = cost(_ours("ties", base, tuned[:count], folder / "ours.safetensors"))
+            name = f"ties, disk to disk, {count} models"
+            yield Row(name, took.wall_s, ours_peak_bytes=took.peak_bytes)
 
 
 def write_models(folder: Path) -> tuple[Path, list[Path]]:
@@ -113,52 +82,40 @@ def write_models(folder: Path) -> tuple[Path, list[Path]]:
     return folder / "base.safetensors", paths
 
 
-def peer_command() -> str | None:
-    """Give mergekit's command, from an environment of its own on top of this one; or None.
-
-    Raises:
-        CalledProcessError: the environment cannot be made.
-    """
-    place = Path(sys.prefix) / "peers"
-    command = place / "bin" / "mergekit-pytorch"
-    if not command.exists():
-        venv.create(place, with_pip=True)
-        python = str(place / "bin" / "python")
-        library = "import sysconfig; print(sysconfig.get_path('purelib'))"
-        found = [
-            Path(subprocess.check_output([who, "-c", library], text=True).strip())  # noqa: S603
-            for who in (python, sys.executable)
-        ]
-        (found[0] / "parent.pth").write_text(f"{found[1]}\n")
-        listed = str(Path(__file__).with_name("peers.txt"))
-        install = [python, "-m", "pip", "install", "-q", "--no-deps", "-r", listed]
-        subprocess.run(install, check=False)  # noqa: S603  # without it, only the limit is printed
-    return str(command) if command.exists() else None
-
-
-def _result(
-    method: str, base: Path, tuned: Sequence[Path], peer: str | None, rounds: int
-) -> Result:
+def _row(method: str, base: Path, tuned: Sequence[Path], mergekit: Peer | None, rounds: int) -> Row:
     folder = base.parent
-    ours = _ours(method, base, tuned, folder / "ours.safetensors")
-    commands = [ours, *([_peers(method, base, tuned, peer)] if peer else [])]
+    commands = [_ours(method, base, tuned, folder / "ours.safetensors")]
+    if mergekit:
+        commands.append(_peers(method, base, tuned, mergekit))
     costs, limits = [], []
-    for _ in range(rounds):
-        costs.append([_cost(command) for command in commands])
+    for number in range(rounds):
+        _LOG.info("%s, round %d of %d", method, number + 1, rounds)
+        costs.append([cost(command) for command in commands])
         limits.append(_limit([base, *tuned], folder / "bytes"))
-    if peer:
+    if mergekit:
         _check(folder / "ours.safetensors", folder / "peers" / "model.safetensors")
-    medians = [sorted(several)[rounds // 2] for several in zip(*costs, strict=True)]
-    return Result(method, medians[0], medians[1] if peer else None, sorted(limits)[rounds // 2])
+    ours, theirs = [*(sorted(turns)[rounds // 2] for turns in zip(*costs, strict=True)), None][:2]
+    assert ours is not None
+    return Row(
+        f"{method}, disk to disk",
+        ours.wall_s,
+        peer="mergekit",
+        peer_s=theirs and theirs.wall_s,
+        limit_s=sorted(limits)[rounds // 2],
+        target=TARGETS[method],
+        ours_peak_bytes=ours.peak_bytes,
+        peer_peak_bytes=theirs and theirs.peak_bytes,
+        note="limit: all models read, one written",
+    )
 
 
 def _ours(method: str, base: Path, tuned: Sequence[Path], output: Path) -> list[str]:
     settings = [part for setting in METHODS[method] for part in ("--set", setting)]
-    command = [sys.executable, str(_ROOT / "jobs" / "merge.py"), "--base", str(base)]
+    command = [sys.executable, str(ROOT / "jobs" / "merge.py"), "--base", str(base)]
     return [*command, "--method", method, *settings, "-o", str(output), *map(str, tuned)]
 
 
-def _peers(method: str, base: Path, tuned: Sequence[Path], peer: str) -> list[str]:
+def _peers(method: str, base: Path, tuned: Sequence[Path], mergekit: Peer) -> list[str]:
     parameters = {"weight": SCALING, **({"density": DENSITY} if method == "ties" else {})}
     recipe = {
         "merge_method": method,
@@ -169,14 +126,8 @@ def _peers(method: str, base: Path, tuned: Sequence[Path], peer: str) -> list[st
     }
     path = base.parent / f"{method}.yaml"
     path.write_text(json.dumps(recipe))  # JSON is YAML
-    return [peer, "--quiet", str(path), str(base.parent / "peers")]
-
-
-def _cost(command: Sequence[str]) -> Cost:
-    environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
-    start = [sys.executable, "-c", _MEASURED, *command]
-    done = subprocess.run(start, check=True, capture_output=True, text=True, env=environment)  # noqa: S603
-    return Cost(*json.loads(done.stdout))
+    program = str(mergekit.programs / "mergekit-pytorch")
+    return [program, "--quiet", str(path), str(base.parent / "peers")]
 
 
 def _check(ours: Path, peers: Path) -> None:

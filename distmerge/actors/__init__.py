@@ -7,11 +7,27 @@ from distmerge.actors.features import (
     stored_features,
     streamed_features,
 )
+from distmerge.actors.metrics import (
+    RUNS_IN_PROGRESS,
+    RUNS_WAITING,
+    count_ended,
+    measure_study,
+    step_timer,
+)
 from distmerge.actors.models import RayModels
-from distmerge.actors.placement import actor_resources, assign, num_actors, trial_resources
+from distmerge.actors.placement import (
+    actor_resources,
+    assign,
+    num_actors,
+    num_trials,
+    trial_resources,
+)
 from distmerge.actors.pool import Member, Pool, answer
+from distmerge.actors.restarts import restarted
 
 __all__ = [
+    "RUNS_IN_PROGRESS",
+    "RUNS_WAITING",
     "FeatureBank",
     "FeatureRefs",
     "Member",
@@ -21,7 +37,12 @@ __all__ = [
     "answer",
     "assign",
     "cluster",
+    "count_ended",
+    "measure_study",
     "num_actors",
+    "num_trials",
+    "restarted",
+    "step_timer",
     "stored_features",
     "streamed_features",
     "trial_resources",

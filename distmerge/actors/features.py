@@ -6,8 +6,15 @@ from typing import Any, TypeAlias
 
 import ray
 
+from distmerge.actors.metrics import (
+    BYTES_IN_FLIGHT,
+    CACHE_HITS,
+    CACHE_MISSES,
+    FEATURES_WAITING,
+    count,
+)
 from distmerge.actors.pool import Member, Pool, answer
-from distmerge.coordinator import BlockFacts, FeatureBlock, FeatureKey, FeatureStore
+from distmerge.coordinator import BlockFacts, FeatureBlock, FeatureKey, FeatureLine, FeatureStore
 from distmerge.errors import WorkerTimeoutError
 from distmerge.spec import RayConfig
 
@@ -23,10 +30,18 @@ class _Stream:
     refs: list[Any] = field(default_factory=list)
     blocks: list[FeatureBlock] = field(default_factory=list)
 
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the blocks that are there."""
+        return sum(array.nbytes for block in self.blocks for array in block)
+
 
 def stored_features(keys: tuple[FeatureKey, ...], store: FeatureStore) -> FeatureRefs:
     """Give references to the facts that the store holds already, put by the driver."""
-    put = {key.digest: [ray.put(store.load(key))] for key in _distinct(keys) if key in store}
+    wanted = _distinct(keys)
+    put = {key.digest: [ray.put(store.load(key))] for key in wanted if key in store}
+    count(CACHE_HITS, float(len(put)))
+    count(CACHE_MISSES, float(len(wanted) - len(put)))
     return {key: put[key.digest] for key in keys if key.digest in put}
 
 
@@ -56,17 +71,19 @@ def streamed_features(
         for member in pool.members:
             _open_next(active, waiting, member, config, block)
         while active:
+            FEATURES_WAITING.set(len(wanted) - len(refs))
+            BYTES_IN_FLIGHT.set(sum(stream.num_bytes for stream in active.values()))
             generator = _next_ready(active, config.timeout_s)
             stream = active[generator]
             if _take(generator, stream, config.timeout_s):
                 continue
             del active[generator]
-            store.save(stream.key, stream.blocks)
-            refs[stream.key.digest] = stream.refs
-            model, task, role, _ = stream.key
-            report(f"features {len(refs)}/{len(wanted)}: {model} on {role} samples of {task}")
-            _open_next(active, waiting, stream.member, config, block)
+            _open_next(active, waiting, stream.member, config, block)  # it computes while we write
+            refs[stream.key.digest] = _kept(stream, store)
+            report(FeatureLine.of(len(refs), len(wanted), stream.key))
     finally:
+        FEATURES_WAITING.set(0)
+        BYTES_IN_FLIGHT.set(0)
         for generator in active:
             ray.cancel(generator)  # dropping it would lift its backpressure instead
     return {key: refs[key.digest] for key in keys}
@@ -115,6 +132,12 @@ def _open_next(
             num_returns="streaming", _generator_backpressure_num_objects=config.in_flight
         )
         active[method.remote(key, block)] = _Stream(key, member)
+
+
+def _kept(stream: _Stream, store: FeatureStore) -> list[Any]:
+    """Store a stream that has ended; give its facts as one array per field, which trials map."""
+    store.save(stream.key, stream.blocks)
+    return stream.refs if len(stream.refs) == 1 else [ray.put(store.load(stream.key))]
 
 
 def _next_ready(active: dict[Any, _Stream], timeout_s: float) -> Any:

@@ -1,13 +1,15 @@
 """The port to the individual models, on Ray."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import ray
 import torch
 
 from distmerge.actors.features import FeatureBank
 from distmerge.actors.pool import Member, answer
-from distmerge.coordinator import MergePoint, drawn_teachers, facts_of
+from distmerge.coordinator import FeatureKey, MergePoint, drawn_teachers, keys_by_name
 from distmerge.methods.contract import Draw, Facts, Gradient, Point
 from distmerge.methods.losses import BatchLoss
 from distmerge.tasks import Role
@@ -24,7 +26,11 @@ class RayModels:
 
     def facts(self, model: str, task: str, role: Role) -> Facts:
         """Give what ``model`` says about a task's images."""
-        return facts_of(self.bank, model, task, role)
+        return self.bank[self._keys[model, task, role]]
+
+    @cached_property
+    def _keys(self) -> dict[tuple[str, str, Role], FeatureKey]:
+        return keys_by_name(self.bank)
 
     def gradient(self, point: Point, draw: Draw, loss: BatchLoss) -> Gradient:
         """Give the sums over actors, each of which handles the tasks that it pins.
@@ -38,11 +44,14 @@ class RayModels:
         """
         tasks = draw.tasks or self.tasks
         teachers = drawn_teachers(lambda task: self.facts(task, task, "adapt"), tasks, draw)
+        plain = ray.put(MergePoint(point.vectors.selection, point.coefficients, {}))  # packed once
         calls: list[tuple[Any, list[str]]] = []
         for member in self.members:
             share = {task: teachers[task] for task in tasks if task in member.models}
             own = {task: named for task, named in point.own.items() if task in share}
-            there = MergePoint(point.vectors.selection, point.coefficients, own)
+            there = plain
+            if own:
+                there = MergePoint(point.vectors.selection, point.coefficients, own)
             if share:
                 call = member.actor.gradient.remote(there, draw, loss, share)
                 calls.append((call, list(share)))

@@ -26,6 +26,12 @@ def num_actors(config: RayConfig, num_models: int, total: Resources) -> int:
     return min(wanted, num_models)
 
 
+def num_trials(config: RayConfig, actors: int, total: Resources) -> int:
+    """Give how many trials fit at a time beside so many actors; one at least, on its way."""
+    held = {name: actors * amount for name, amount in actor_resources(config).items()}
+    return max(1, _copies(trial_resources(config), total, held))
+
+
 def assign(models: Sequence[str], actors: int) -> tuple[tuple[str, ...], ...]:
     """Give each actor its models, dealt in turn, so that loads differ by one at most."""
     return tuple(tuple(models[i::actors]) for i in range(actors))

@@ -1,15 +1,19 @@
 """Takes a run's stages and the port to the individual models; gives the optimised merged model."""
 
+from distmerge.coordinator.album import Album
 from distmerge.coordinator.checkpoint import Checkpoint
+from distmerge.coordinator.digests import Digests, source_digests, tower_digest
+from distmerge.coordinator.feature_line import FeatureLine
 from distmerge.coordinator.features import REVISION as FEATURES_REVISION
 from distmerge.coordinator.features import (
     BlockFacts,
     FeatureBlock,
     FeatureKey,
     FeatureStore,
-    facts_of,
     feature_keys,
+    keys_by_name,
 )
+from distmerge.coordinator.gradient import drawn_teachers, point_gradient
 from distmerge.coordinator.local import LocalModels, local_features
 from distmerge.coordinator.optimise import Progress, optimise
 from distmerge.coordinator.recipe import (
@@ -31,15 +35,9 @@ from distmerge.coordinator.stages import (
     model_logits,
     run_stages,
 )
-from distmerge.coordinator.worker import (
-    MergePoint,
-    TaskWorker,
-    WorkerInfo,
-    drawn_teachers,
-    point_gradient,
-)
+from distmerge.coordinator.trace import Trace
+from distmerge.coordinator.worker import MergePoint, TaskWorker, WorkerInfo
 from distmerge.coordinator.world import (
-    Digests,
     Material,
     Source,
     checked_device,
@@ -47,8 +45,6 @@ from distmerge.coordinator.world import (
     load_material,
     load_vectors,
     placed,
-    source_digests,
-    tower_digest,
     with_digests,
     with_head_files,
 )
@@ -56,11 +52,13 @@ from distmerge.coordinator.world import (
 __all__ = [
     "FEATURES_REVISION",
     "IMAGES_DRAWN",
+    "Album",
     "BlockFacts",
     "Checkpoint",
     "Digests",
     "FeatureBlock",
     "FeatureKey",
+    "FeatureLine",
     "FeatureStore",
     "LocalModels",
     "Material",
@@ -69,17 +67,18 @@ __all__ = [
     "Progress",
     "Source",
     "TaskWorker",
+    "Trace",
     "WorkerInfo",
     "blank_record",
     "checked_device",
     "coefficient_bytes",
     "correction_bytes",
     "drawn_teachers",
-    "facts_of",
     "feature_keys",
     "found_source",
     "head_bytes",
     "is_routed",
+    "keys_by_name",
     "load_material",
     "load_vectors",
     "local_features",

@@ -1,6 +1,7 @@
 """Facts about fixed models: streamed in blocks, addressed by content, kept on disk."""
 
 import math
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from distmerge.errors import DataError
 from distmerge.files import whole_file
-from distmerge.methods.contract import PRETRAINED, Facts
+from distmerge.methods.contract import PRETRAINED
 from distmerge.results import Folder, patiently
 from distmerge.spec import digest
 from distmerge.tasks import Role
@@ -53,29 +54,38 @@ class FeatureKey(NamedTuple):
 
 @dataclass(frozen=True)
 class BlockFacts:
-    """Facts as a sequence of blocks; a field is joined when it is first asked for."""
+    """Facts as a sequence of blocks; of one block nothing is copied, so nothing may be written."""
 
     blocks: Sequence[FeatureBlock]
 
     @cached_property
     def features(self) -> Float[Tensor, "sample feature"]:
         """Final features, not normalised."""
-        return torch.from_numpy(np.concatenate([block.features for block in self.blocks]))
+        return _joined([block.features for block in self.blocks])
 
     @cached_property
     def logits(self) -> Float[Tensor, "sample class"]:
         """Logits of the task's head."""
-        return torch.from_numpy(np.concatenate([block.logits for block in self.blocks]))
+        return _joined([block.logits for block in self.blocks])
 
     @cached_property
     def confidence(self) -> Float[Tensor, " sample"]:
         """Largest softmax probability."""
-        return torch.from_numpy(np.concatenate([block.confidence for block in self.blocks]))
+        return _joined([block.confidence for block in self.blocks])
 
     @property
     def layers(self) -> Float[Tensor, "sample layer width"]:
-        """Class token after every block; large, so it is joined anew each time."""
-        return torch.from_numpy(np.concatenate([block.layers for block in self.blocks]))
+        """Class token after every block; large, so that several blocks are joined each time."""
+        return _joined([block.layers for block in self.blocks])
+
+
+def _joined(parts: Sequence[np.ndarray]) -> Tensor:
+    """Give arrays as one tensor; a single one is mapped and not copied."""
+    array = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    with warnings.catch_warnings():
+        # An array of the object store is read-only, and so are facts by contract.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
 
 
 @dataclass(frozen=True)
@@ -133,9 +143,9 @@ def feature_keys(
     return tuple(keys)
 
 
-def facts_of(bank: Mapping[FeatureKey, Facts], model: str, task: str, role: Role) -> Facts:
-    """Give what ``model`` says about a task's images; of a lazy bank only this entry is read."""
-    return bank[next(key for key in bank if key[:3] == (model, task, role))]
+def keys_by_name(keys: Iterable[FeatureKey]) -> dict[tuple[str, str, Role], FeatureKey]:
+    """Give keys by model, task and role; a step of K tasks asks for K of them."""
+    return {(key.model, key.task, key.role): key for key in keys}
 
 
 class FeatureStore:
@@ -198,14 +208,14 @@ class FeatureStore:
                 file.get_slice(name)
         return StoredFacts(self, key)
 
-    def field(self, key: FeatureKey, name: str) -> Tensor:
-        """Give one field of facts that lie in the folder.
+    def field(self, key: FeatureKey, name: str, count: int | None = None) -> Tensor:
+        """Give one field of facts that lie in the folder, of all samples or the first ``count``.
 
         Raises:
             DataError: the file is damaged.
         """
         with self._read(key) as file:
-            tensor: Tensor = file.get_tensor(name)
+            tensor: Tensor = file.get_slice(name)[:count] if count else file.get_tensor(name)
         return tensor
 
     def load(self, key: FeatureKey) -> FeatureBlock:

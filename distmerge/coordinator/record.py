@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 from distmerge import __version__
-from distmerge.coordinator.world import Digests, Material
+from distmerge.coordinator.digests import Digests
+from distmerge.coordinator.world import Material
 from distmerge.results import RunRecord
 from distmerge.spec import Study
 
@@ -33,6 +34,7 @@ def blank_record(study: Study, material: Material, digests: Digests) -> RunRecor
         checkpoint_digests=json.dumps(list(digests.checkpoints.values())),
         data_digest=digests.images,
         bank=digests.bank,
+        precision=study.precision,
         adapt_images=sum(len(task.adapt) for task in material.tasks),
         wall_s=0.0,
         gpu_s=0.0,

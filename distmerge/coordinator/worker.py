@@ -1,15 +1,16 @@
 """What a worker does, in this process or as an actor: facts of pinned models, and gradients."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64, Int64, Shaped
+from jaxtyping import Float32, Float64, Shaped
 from torch import Tensor
 
 from distmerge.coordinator.features import FeatureBlock, FeatureKey
+from distmerge.coordinator.gradient import Workspace, point_gradient
 from distmerge.coordinator.world import (
     Material,
     Source,
@@ -18,26 +19,14 @@ from distmerge.coordinator.world import (
     placed,
     refuse_other_files,
 )
-from distmerge.errors import DivergenceError
-from distmerge.methods.contract import (
-    Draw,
-    Facts,
-    Gradient,
-    Own,
-    Point,
-    own_head,
-    own_weights,
-)
+from distmerge.methods.contract import Draw, Gradient, Own, Point
 from distmerge.methods.losses import BatchLoss, Teacher
 from distmerge.models import load_state
-from distmerge.tasks import ModelInput, Task, batch_indices
 from distmerge.taskvectors import (
     BankArrays,
     Selection,
     TaskVectors,
-    contract,
     mapped_vectors,
-    merge,
     selected,
 )
 
@@ -93,6 +82,7 @@ class TaskWorker:
         self._weights = {model: pinned(source, model, self.device) for model in models}
         self._vectors: TaskVectors | None = None
         self._selected: TaskVectors | None = None
+        self._workspace = Workspace()
         if base is not None and vectors is not None:
             names = tuple(task.name for task in source.seen)
             bank = mapped_vectors(names, self.material.tower.shapes, BankArrays(base, vectors))
@@ -116,7 +106,7 @@ class TaskWorker:
         """
         selection, coefficients, own = merge_point
         point = Point(self._bank(selection), coefficients, moved(own, self.device))
-        answer = point_gradient(self.material, point, draw, loss, teachers)
+        answer = point_gradient(self.material, point, draw, loss, teachers, self._workspace)
         return answer._replace(own=moved(answer.own, torch.device("cpu")))
 
     def _bank(self, selection: Selection | None) -> TaskVectors:
@@ -163,72 +153,6 @@ def pinned(source: Source, model: str, device: torch.device) -> dict[str, Tensor
     return {name: tensor.float().to(device) for name, tensor in state.items()}
 
 
-def point_gradient(
-    material: Material,
-    point: Point,
-    draw: Draw,
-    loss: BatchLoss,
-    teachers: Mapping[str, Teacher],
-) -> Gradient:
-    """Give the loss of the merged model summed over the tasks of ``teachers``, and its gradient.
-
-    One merge and one contraction whatever the number of tasks; each task's graph is freed before
-    the next one's forward, so that memory does not grow with them. Source: algorithms.md 2.2.
-
-    A loss that does not depend on the logits leaves its task out of the gradient's ``own``.
-
-    Args:
-        material: tower, tasks and heads.
-        point: where the gradient is taken.
-        draw: which adapt images.
-        loss: of one task's logits and its teacher.
-        teachers: per task, what its individual model says about the drawn images.
-
-    Raises:
-        DivergenceError: the loss is not finite.
-    """
-    layout, gradient = point.vectors.layout, torch.zeros_like(point.vectors.base)
-    weights = layout.unflatten(merge(point.vectors, point.coefficients))
-    for name, part in layout.unflatten(gradient).items():
-        weights[name].requires_grad_().grad = part  # backward adds to it, tensor by tensor
-    total, own_gradients = 0.0, {}
-    for name, teacher in teachers.items():
-        own = {k: v.detach().requires_grad_() for k, v in point.own.get(name, {}).items()}
-        images = _drawn(material, material.task(name), draw).to(gradient.device)
-        features = material.tower.features(own_weights(weights, own), images)
-        logits = own_head(material.heads[name], own)(features)
-        value = loss(logits, Teacher(*(part.to(logits.device) for part in teacher)))
-        if not bool(torch.isfinite(value)):
-            raise DivergenceError(f"step {draw.step}: the loss of task {name} is {value.item()}")
-        if not value.requires_grad:
-            continue  # the loss has nothing to say about this batch
-        (value * draw.batches).backward()
-        total += value.item() * draw.batches
-        own_gradients[name] = {k: v.grad for k, v in own.items() if v.grad is not None}
-    return Gradient(total, contract(point.vectors, gradient).cpu(), own_gradients)
-
-
-def drawn_teachers(
-    facts: Callable[[str], Facts], tasks: Sequence[str], draw: Draw
-) -> dict[str, Teacher]:
-    """Give what each task's individual model says about the images that ``draw`` addresses."""
-    teachers = {}
-    for name in tasks:
-        known = facts(name)
-        index = torch.from_numpy(_indices(name, draw, len(known.confidence)))
-        teachers[name] = Teacher(known.logits[index].argmax(dim=1), known.confidence[index])
-    return teachers
-
-
 def moved(own: Own, device: torch.device) -> Own:
     """Give tasks' own tensors on another device."""
     return {task: {k: v.to(device) for k, v in named.items()} for task, named in own.items()}
-
-
-def _indices(task: str, draw: Draw, available: int) -> Int64[np.ndarray, " batch"]:
-    return batch_indices(draw.seed, task, draw.step, size=draw.size, available=available)
-
-
-def _drawn(material: Material, task: Task, draw: Draw) -> ModelInput:
-    indices = _indices(task.name, draw, len(task.adapt))
-    return task.adapt.batch(indices, material.config.preprocess)

@@ -1,13 +1,11 @@
 """Everything that a study's files hold, loaded once per process."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 
-from distmerge.coordinator.features import FeatureKey, feature_keys
 from distmerge.errors import CapacityError, CheckpointError, DataError, problem_list
 from distmerge.methods.contract import PRETRAINED
 from distmerge.models import (
@@ -24,12 +22,12 @@ from distmerge.spec import (
     BankType,
     ImageCounts,
     ModelFiles,
+    Precision,
     TaskFiles,
     ZeroShotHead,
-    digest,
     load_tower_config,
 )
-from distmerge.tasks import Decoding, Found, Level, Role, Task, load_tasks, with_levels
+from distmerge.tasks import Decoding, Found, Level, Task, load_tasks, with_levels
 from distmerge.taskvectors import TaskVectors, task_vectors
 
 _SAME_FILES = "put the same files there, or all of them where every node reads them"
@@ -53,6 +51,10 @@ class Source:
     """Zero-shot heads by task; they travel, since their files lie in the driver's cache."""
     bank: BankType = "float32"
     """How task vectors are held."""
+    precision: Precision = "float32"
+    """What adaptation steps compute the tower in."""
+    activations_mb: int = 1024
+    """Room for the activations of one forward of an adaptation step."""
     digests: Mapping[Path, str] = field(default_factory=dict)
     """By file, what the driver read; other processes must read the same."""
 
@@ -72,7 +74,8 @@ class Source:
 class Material:
     """The parts of a study that every process needs: tower, tasks and heads.
 
-    ``tasks`` are merged; ``unseen`` ones are reported on, and nothing else.
+    ``tasks`` are merged; ``unseen`` ones are reported on, and nothing else. ``precision`` and
+    ``activations_mb`` say how adaptation steps are computed.
     """
 
     config: AnyTower
@@ -80,33 +83,12 @@ class Material:
     tasks: tuple[Task, ...]
     heads: Mapping[str, Head]
     unseen: tuple[Task, ...] = ()
+    precision: Precision = "float32"
+    activations_mb: int = 1024
 
     def task(self, name: str) -> Task:
         """Give the task of that name, seen or unseen."""
         return next(task for task in (*self.tasks, *self.unseen) if task.name == name)
-
-
-@dataclass(frozen=True)
-class Digests:
-    """What identifies the inputs of a study, by content."""
-
-    tower: str
-    base: str
-    checkpoints: Mapping[str, str]
-    heads: Mapping[str, str]
-    images: str
-    keys: tuple[FeatureKey, ...]
-    bank: BankType = "float32"
-
-    def crossed(self, role: Role) -> bool:
-        """Whether every merged task's model looks at every merged task's images of a role."""
-        return any(key.crossed for key in self.keys if key.role == role)
-
-    def identity(self) -> list[object]:
-        """Give what decides the numbers of a run, as JSON-like content; the tasks' order does."""
-        checkpoints, heads = list(self.checkpoints.items()), list(self.heads.items())
-        rounded = [] if self.bank == "float32" else [self.bank]
-        return [self.tower, self.base, checkpoints, heads, self.images, *rounded]
 
 
 def load_material(source: Source) -> Material:
@@ -144,7 +126,9 @@ def load_material(source: Source) -> Material:
     )
     unseen = tuple(task for task in tasks if task.name in source.unseen)
     _refuse_other_data(source, (*seen, *unseen))
-    return Material(config, Tower(config), seen, heads, unseen)
+    return Material(
+        config, Tower(config), seen, heads, unseen, source.precision, source.activations_mb
+    )
 
 
 def found_source(source: Source, material: Material) -> Source:
@@ -258,43 +242,3 @@ def checked_device(name: str) -> torch.device:
             "ray.actor_gpus and ray.trial_gpus to 0"
         )
     return torch.device(name)
-
-
-def tower_digest(tower: AnyTower) -> str:
-    """Give what identifies a tower's description."""
-    return digest(json.loads(tower.model_dump_json()))
-
-
-def source_digests(source: Source, material: Material, crossed: tuple[Role, ...] = ()) -> Digests:
-    """Give the content digests of a study's inputs.
-
-    Args:
-        source: where the files are.
-        material: what they hold.
-        crossed: the roles on which every merged task's model looks at every such task's images.
-
-    Raises:
-        CheckpointError: a file is missing, or has changed since ``with_digests``.
-        ConfigError: a zero-shot head is no file yet.
-    """
-    refuse_other_files(source, *source.digests)
-    tower = tower_digest(material.config)
-    base = file_digest(source.files.base)
-    checkpoints = {task.name: file_digest(task.checkpoint) for task in source.files.tasks}
-    heads = {task.name: file_digest(task.head_file) for task in source.files.tasks}
-    images: dict[tuple[str, Role], str] = {
-        (task.name, role): task.samples(role).digest
-        for task in material.tasks
-        for role in task.roles
-    }
-    images |= {(task.name, "report"): task.report.samples.digest for task in material.unseen}
-    seen = [task.name for task in material.tasks]
-    others = {(task, role): seen for task in seen for role in crossed}
-    keys = feature_keys(tower, checkpoints | {PRETRAINED: base}, heads, images, others)
-    named = {f"{task} {role}": value for (task, role), value in images.items()}
-    labels = {
-        f"{task.name} {role}": split.digest
-        for task in (*material.tasks, *material.unseen)
-        for role, split in (("select", task.select), ("report", task.report))
-    }
-    return Digests(tower, base, checkpoints, heads, digest([named, labels]), keys, source.bank)

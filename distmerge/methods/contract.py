@@ -12,6 +12,7 @@ from torch import Tensor
 from distmerge.methods.adaptation import Checked
 from distmerge.methods.losses import BatchLoss
 from distmerge.models import Head, Tower
+from distmerge.spec import Precision
 from distmerge.tasks import ModelInput, Role, Samples
 from distmerge.taskvectors import TaskVectors, merge
 
@@ -73,6 +74,11 @@ class Routed(Model, Protocol):
     @property
     def heads(self) -> Mapping[str, Head]:
         """The tasks' heads; the logits are theirs, of the answered features."""
+        ...
+
+    @property
+    def bank_error(self) -> Mapping[str, float]:
+        """How much of each task's vector is left out, relative to it; empty where nothing is."""
         ...
 
     def answers(self, inputs: ModelInput) -> Answers:
@@ -249,6 +255,8 @@ class Scope:
     features: Callable[[MergedModel, str], Float[Tensor, "sample feature"]]
     agreement: Callable[[Model, int], float]
     seed: int
+    precision: Precision = "float32"
+    """What adaptation steps run the tower in."""
 
 
 @dataclass(frozen=True)
@@ -273,6 +281,10 @@ class Problem:
     """Adapt images that a step draws, of all tasks."""
     memory: tuple[Tensor, ...] = ()
     """Tensors beside the parameters that ``backward`` changes in place, such as running means."""
+    coefficients: Callable[[], Float64[Tensor, "task group"]] | None = None
+    """Gives the merging coefficients among the parameters as the merge uses them now, if any."""
+    groups: tuple[str, ...] = ()
+    """Names of their columns: tensors, blocks or all of the tower."""
 
 
 @dataclass(frozen=True)

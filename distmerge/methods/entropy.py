@@ -21,12 +21,15 @@ def adapt_coefficients(hyper: CoefficientAdaptation, model: MergedModel, scope: 
     raw = torch.full(shape, hyper.init, dtype=torch.float64)
     loss = mean_entropy if hyper.entropy == "plain" else mean_relative_entropy
 
+    def coefficients() -> Float64[Tensor, "task group"]:
+        return effective(raw, hyper.projection)
+
     def current() -> MergedModel:
-        return model.merged(groups.spread(effective(raw, hyper.projection)))
+        return model.merged(groups.spread(coefficients()))
 
     def backward(step: int) -> float:
         draw = Draw(scope.seed, step, hyper.batch_size, hyper.batches)
-        point = Point(model.vectors, groups.spread(effective(raw, hyper.projection)))
+        point = Point(model.vectors, groups.spread(coefficients()))
         gradient = scope.models.gradient(point, draw, loss)
         raw.grad = groups.gather(gradient.coefficients) * reached(raw, hyper.projection)
         return gradient.loss
@@ -45,6 +48,8 @@ def adapt_coefficients(hyper: CoefficientAdaptation, model: MergedModel, scope: 
         checks=hyper,
         score=lambda: scope.agreement(current(), hyper.check_images),
         images=hyper.images_per_step * len(scope.adapt),
+        coefficients=coefficients,
+        groups=groups.names,
     )
     return Plan((problem,), current)
 

@@ -1,5 +1,6 @@
 """Takes checkpoint files; gives state dicts, encoders and heads."""
 
+from distmerge.models.activations import forward_bytes, tasks_per_forward, training_bytes
 from distmerge.models.foreign import (
     Imported,
     import_checkpoint,
@@ -15,9 +16,10 @@ from distmerge.models.headers import (
     header_problems,
     metadata_problems,
 )
-from distmerge.models.routed import RoutedWeights, mean_tokens, routed_features
+from distmerge.models.routed import RoutedWeights, matrix_tokens, mean_tokens, routed_features
+from distmerge.models.routed_product import Factors, most_ranks
 from distmerge.models.seeding import address_seed, initialised
-from distmerge.models.shapes import num_tokens, tower_shapes
+from distmerge.models.shapes import tower_shapes
 from distmerge.models.state import StateDict, file_digest, load_metadata, load_state, save_state
 from distmerge.models.tower import Encoding, Tower, clamped
 from distmerge.models.zero_shot import REVISION as HEADS_REVISION
@@ -32,6 +34,7 @@ __all__ = [
     "HEADS_REVISION",
     "CheckpointFile",
     "Encoding",
+    "Factors",
     "Head",
     "Imported",
     "RoutedWeights",
@@ -43,6 +46,7 @@ __all__ = [
     "checkpoint_files",
     "clamped",
     "file_digest",
+    "forward_bytes",
     "head_shapes",
     "header_problems",
     "import_checkpoint",
@@ -50,16 +54,19 @@ __all__ = [
     "load_head",
     "load_metadata",
     "load_state",
+    "matrix_tokens",
     "mean_tokens",
     "merge_adapter",
     "metadata_problems",
-    "num_tokens",
+    "most_ranks",
     "published_coefficients",
     "routed_features",
     "save_head",
     "save_state",
+    "tasks_per_forward",
     "to_hugging_face",
     "tower_shapes",
+    "training_bytes",
     "zero_shot_files",
     "zero_shot_head",
     "zero_shot_problems",

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from distmerge.errors import CheckpointError
+from distmerge.models.linear import with_linear
 from distmerge.models.seeding import initialised
 from distmerge.spec import AnyTower, OpenClipTower, TextTower, TowerConfig
 
@@ -40,7 +41,8 @@ def built(config: AnyTower) -> _Module:
     """
     module = skeleton(config)
     own = {name for name, _ in module.named_buffers()} - module.state_dict().keys()
-    return initialised(partial(drawn, config), "tower") if own else module
+    module = initialised(partial(drawn, config), "tower") if own else module
+    return with_linear(module)
 
 
 def drawn(config: AnyTower) -> _Module:

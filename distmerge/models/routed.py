@@ -1,9 +1,9 @@
 """A tower whose weights differ from image to image, without a loop over images."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.nn.functional import gelu, layer_norm, scaled_dot_product_attention, unfold
 from torch.utils.checkpoint import checkpoint
 
+from distmerge.models.linear import linear
+from distmerge.models.routed_product import Factors, factored_product, tiled_product
 from distmerge.spec import TowerConfig
 
 _Tokens: TypeAlias = Float[Tensor, "image token width"]
@@ -21,12 +23,14 @@ class RoutedWeights:
     """``theta_i = base + sum_k routing[i, k, group] vectors[k]`` for image i, never held at once.
 
     ``vectors`` have the task as their first axis; ``groups`` says which column of the routing
-    weighs a tensor.
+    weighs a tensor. Base and vectors may be bfloat16: the forward pass runs in the base's type.
     """
 
     base: Mapping[str, Tensor]
     vectors: Mapping[str, Tensor]
     groups: Mapping[str, int]
+    factors: Mapping[str, Factors] = field(default_factory=dict)
+    """Stand in for the vectors of the matrices that they name."""
 
 
 @runtime_checkable
@@ -57,7 +61,7 @@ class _Plain:
         self, tokens: Float[Tensor, "image token inner"], name: str, *, transposed: bool = True
     ) -> Float[Tensor, "image token outer"]:
         weight = self.weights[name]
-        return tokens @ (weight.flatten(1).mT if transposed else weight)
+        return linear(tokens, weight.flatten(1) if transposed else weight.mT)
 
 
 @dataclass(frozen=True)
@@ -69,64 +73,25 @@ class _Routed:
     budget_bytes: int
 
     def vector(self, name: str) -> Float[Tensor, "image ..."]:
-        base, vectors, shares = self._parts(name)
-        flat = torch.addmm(base.reshape(1, -1), shares, vectors.flatten(1))
-        return flat.view(-1, *base.shape)
+        base, vectors = self.weights.base[name], self.weights.vectors[name]
+        shares = self._shares(name)
+        whole, some = (part.to(shares.dtype) for part in (base, vectors))
+        flat = torch.addmm(whole.reshape(1, -1), shares, some.flatten(1))
+        return flat.to(base.dtype).view(-1, *base.shape)
 
     def product(
         self, tokens: Float[Tensor, "image token inner"], name: str, *, transposed: bool = True
     ) -> Float[Tensor, "image token outer"]:
-        base, vectors, shares = self._parts(name)
-        if not transposed:
-            base, vectors = base.mT.contiguous(), vectors.mT.contiguous()
-        base, vectors = base.flatten(1), vectors.flatten(2)
-        rows = max(1, self.budget_bytes // (len(tokens) * base.shape[1] * base.element_size()))
-        found: Tensor = _RoutedProduct.apply(tokens, shares, base, vectors, rows)
-        return found
+        base, shares = self.weights.base[name], self._shares(name)
+        matrix = base.flatten(1) if transposed else base.mT
+        if name in self.weights.factors:
+            return factored_product(tokens, shares, matrix, self.weights.factors[name])
+        vectors = self.weights.vectors[name]
+        vectors = vectors.flatten(2) if transposed else vectors.mT
+        return tiled_product(tokens, shares, matrix, vectors, self.budget_bytes)
 
-    def _parts(self, name: str) -> tuple[Tensor, Tensor, Tensor]:
-        base = self.weights.base[name]
-        shares = self.routing[:, :, self.weights.groups[name]].to(base.dtype)
-        return base, self.weights.vectors[name].to(base.dtype), shares
-
-
-class _RoutedProduct(torch.autograd.Function):
-    """``tokens_i @ (base + sum_k shares_ik vectors_k).T``, a few rows of all matrices at a time.
-
-    Task vectors are read once, and the rows are used while they are in the cache. Neither pass
-    keeps them; the backward pass makes them again. Source: algorithms.md 3.9.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, tokens: Tensor, shares: Tensor, base: Tensor, vectors: Tensor, rows: int
-    ) -> Tensor:
-        """Give the products, ``rows`` of their components at a time."""
-        ctx.save_for_backward(tokens, shares, base, vectors)
-        ctx.rows = rows
-        products = tokens.new_empty(*tokens.shape[:2], len(base))
-        for start in range(0, len(base), rows):
-            part = slice(start, start + rows)
-            products[:, :, part] = tokens @ _matrices(shares, base[part], vectors[:, part]).mT
-        return products
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Give the gradients of tokens and shares; base and vectors are constants."""
-        tokens, shares, base, vectors = ctx.saved_tensors
-        by_tokens, by_shares = torch.zeros_like(tokens), torch.zeros_like(shares)
-        for start in range(0, len(base), ctx.rows):
-            part = slice(start, start + ctx.rows)
-            gradient = gradients[0][:, :, part]
-            by_tokens += gradient @ _matrices(shares, base[part], vectors[:, part])
-            by_matrix = gradient.mT @ tokens
-            by_shares += by_matrix.flatten(1) @ vectors[:, part].flatten(1).mT
-        return by_tokens, by_shares, None, None, None
-
-
-def _matrices(shares: Tensor, base: Tensor, vectors: Tensor) -> Float[Tensor, "image outer inner"]:
-    flat = torch.addmm(base.reshape(1, -1), shares, vectors.flatten(1))
-    return flat.view(len(shares), *base.shape)
+    def _shares(self, name: str) -> Float[Tensor, "image task"]:
+        return self.routing[:, :, self.weights.groups[name]]
 
 
 def routed_features(
@@ -138,36 +103,46 @@ def routed_features(
     budget_bytes: int,
     recompute: bool = False,
 ) -> Float[Tensor, "image feature"]:
-    """Give each image's final features under its own weights, not normalised.
+    """Give each image's final features under its own weights, not normalised, in float32.
 
-    Gradients flow to ``routing``. Source: algorithms.md 3.9, routed forward.
+    Gradients flow to ``routing``, which is float32 also where the weights are bfloat16. Those of
+    float64 give float64. Source: algorithms.md 3.9, routed forward.
 
     Args:
         config: the tower.
         weights: base and task vectors.
         routing: weights of the task vectors.
         images: the tower's input.
-        budget_bytes: for rows of single images' matrices that exist at once; at least one does.
+        budget_bytes: for the part of single images' matrices that exists at once.
         recompute: run every block again in the backward pass instead of keeping its activations.
     """
-
-    def stem(routing: Tensor) -> Tensor:
-        return _stem(config, _Routed(weights, routing, budget_bytes), images)
 
     def block(index: int, routing: Tensor, tokens: Tensor) -> Tensor:
         return _block(config, _Routed(weights, routing, budget_bytes), index, tokens)
 
     again = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
-    tokens = stem(routing)
+    parameters = _Routed(weights, routing, budget_bytes)
+    tokens = _stem(config, parameters, images)
     for index in range(config.layers):
         tokens = (
             again(block, index, routing, tokens) if recompute else block(index, routing, tokens)
         )
-    parameters = _Routed(weights, routing, budget_bytes)
     pooled = _norm(config, parameters, "ln_post", tokens[:, :1])
     if config.projection:
         pooled = parameters.product(pooled, "proj", transposed=False)
-    return pooled[:, 0]
+    return pooled[:, 0].to(torch.promote_types(pooled.dtype, torch.float32))
+
+
+def matrix_tokens(config: TowerConfig) -> dict[str, int]:
+    """Give the names of the matrices that all tokens of an image meet, and how many they are."""
+    patches = (config.image_size // config.patch_size) ** 2
+    layers = ("attn.in_proj_weight", "attn.out_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")
+    blocks = [
+        f"transformer.resblocks.{index}.{layer}"
+        for index in range(config.layers)
+        for layer in layers
+    ]
+    return {"conv1.weight": patches, **dict.fromkeys(blocks, patches + 1)}
 
 
 def mean_tokens(
@@ -195,9 +170,10 @@ def _stem(
     parameters: _Parameters,
     images: Float[Tensor, "image channel height width"],
 ) -> _Tokens:
-    patches = unfold(images, config.patch_size, stride=config.patch_size).mT
+    first = parameters.vector("class_embedding")[:, None]
+    patches = unfold(images, config.patch_size, stride=config.patch_size).mT.to(first.dtype)
     embedded = parameters.product(patches, "conv1.weight")
-    token = parameters.vector("class_embedding")[:, None].expand(len(images), 1, config.width)
+    token = first.expand(len(images), 1, config.width)
     tokens = torch.cat([token, embedded], dim=1) + parameters.vector("positional_embedding")
     return tokens if config.no_ln_pre else _norm(config, parameters, "ln_pre", tokens)
 
@@ -231,10 +207,10 @@ def _linear(
     parameters: _Parameters, place: str, tokens: Float[Tensor, "image token inner"]
 ) -> Float[Tensor, "image token outer"]:
     products = parameters.product(tokens, f"{place}weight")
-    return products + parameters.vector(f"{place}bias")[:, None]
+    return products.add_(parameters.vector(f"{place}bias")[:, None])
 
 
 def _norm(config: TowerConfig, parameters: _Parameters, place: str, tokens: _Tokens) -> _Tokens:
     plain = layer_norm(tokens, (config.width,), eps=config.norm_eps)
     scale, shift = parameters.vector(f"{place}.weight"), parameters.vector(f"{place}.bias")
-    return plain * scale[:, None] + shift[:, None]
+    return torch.addcmul(shift[:, None], plain, scale[:, None])

@@ -52,6 +52,8 @@ class RunRecord:
     data_digest: str
     bank: str
     """How task vectors were held; it rounds them."""
+    precision: str
+    """What adaptation steps computed the tower in."""
     adapt_images: int
     wall_s: float
     gpu_s: float
@@ -64,3 +66,5 @@ class RunRecord:
     hyper: Mapping[str, Value]
     """Every hyperparameter of the stages, as ``method.field``."""
     metrics: tuple[Metric, ...]
+    pictures: bytes = b""
+    """What a report shows beside the metrics: safetensors, or nothing. No column of the rows."""

@@ -20,9 +20,12 @@ SCORE_PREFIX = "score:"
 ROUTING = {"routing": "routing_accuracy", "withheld": "accuracy_withheld"}
 """What routed models are measured by beside accuracy: the column and its metric."""
 
-INPUTS = ("protocol", "num_tasks", "base_digest", "checkpoint_digests", "data_digest", "bank")
+INPUTS = (
+    *("protocol", "num_tasks", "base_digest", "checkpoint_digests", "data_digest"),
+    *("bank", "precision"),
+)
 """What the runs of one table should have in common."""
-_FIRST_BANK = "float32"  # of rows that are older than the column
+_FIRST = "float32"  # bank and precision of rows that are older than these columns
 
 COSTS = {"cost_s": "wall_s", "gpu_s": "gpu_s", "peak_memory_bytes": "peak_memory_bytes"}
 """What a run spends, evaluation included: the measure and its column. Less is better."""
@@ -72,8 +75,8 @@ def run_table(counted: "pd.DataFrame") -> "pd.DataFrame":
 
     ok = counted[counted["status"] == "ok"]
     table = ok.drop_duplicates("run_id").set_index("run_id")
-    banks = table.reindex(columns=["bank"])["bank"].astype(object)
-    table["bank"] = banks.where(banks.notna(), _FIRST_BANK)
+    types = table.reindex(columns=["bank", "precision"]).astype(object)
+    table[["bank", "precision"]] = types.where(types.notna(), _FIRST)
     metrics = ok["metric"].astype(str)
     is_score = (ok["suite"] == "select") & metrics.str.startswith(SCORE_PREFIX)
     scores = ok[is_score & (ok["task"] == MEAN)].drop_duplicates("run_id").set_index("run_id")

@@ -10,6 +10,7 @@ from distmerge.results.record import RunRecord
 from distmerge.spec import Hyper, Value
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
 SCHEMA_VERSION = 1
@@ -40,6 +41,7 @@ FIXED_COLUMNS: Mapping[str, str] = {
     "checkpoint_digests": "string",
     "data_digest": "string",
     "bank": "string",
+    "precision": "string",
     "adapt_images": "int64",
     "wall_s": "float64",
     "gpu_s": "float64",
@@ -127,6 +129,17 @@ def arrow_table(record: RunRecord, hypers: Mapping[str, type[Hyper]]) -> "pa.Tab
     return pa.Table.from_pylist(
         [constants | metric for metric in metrics], schema=arrow_schema(hypers)
     )
+
+
+def record_rows(record: RunRecord, hypers: Mapping[str, type[Hyper]]) -> "pd.DataFrame":
+    """Give a record's rows as ``load`` gives those that are stored.
+
+    Raises:
+        ConfigError: lists the hyperparameters whose type has no column.
+        ResultsError: lists the values of the record that no column can hold.
+    """
+    rows: pd.DataFrame = arrow_table(record, hypers).to_pandas()
+    return rows.assign(study=record.study, method=record.stages)
 
 
 def _problems(record: RunRecord, known: Mapping[str, str]) -> Iterator[str]:

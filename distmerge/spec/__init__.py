@@ -15,7 +15,7 @@ from distmerge.spec.hyper import (
     described,
     field_problems,
 )
-from distmerge.spec.load import load_study
+from distmerge.spec.load import checked_study, load_study, study_content
 from distmerge.spec.pipeline import AnyOf, Halving, Pipeline, Sampler
 from distmerge.spec.plan import (
     RunConfig,
@@ -33,6 +33,7 @@ from distmerge.spec.study import (
     BankType,
     ImageCounts,
     ModelFiles,
+    Precision,
     RayConfig,
     Study,
     TaskFiles,
@@ -66,6 +67,7 @@ __all__ = [
     "ModelFiles",
     "OpenClipTower",
     "Pipeline",
+    "Precision",
     "Preprocess",
     "RayConfig",
     "RoleData",
@@ -85,6 +87,7 @@ __all__ = [
     "ZeroShotHead",
     "ZooModels",
     "all_points",
+    "checked_study",
     "described",
     "digest",
     "field_problems",
@@ -96,4 +99,5 @@ __all__ = [
     "num_trials",
     "run_config",
     "search_space",
+    "study_content",
 ]

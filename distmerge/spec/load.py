@@ -42,13 +42,38 @@ def load_study(path: Path, overrides: Sequence[str], hypers: Mapping[str, type[H
     Raises:
         ConfigError: lists every wrong key, value, method and setting with its place.
     """
+    return checked_study(study_content(path, overrides), str(path), hypers)
+
+
+def study_content(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
+    """Give what a study file says with ``key=value`` overrides, unchecked.
+
+    Raises:
+        ConfigError: the file cannot be read, or an override has no place in it.
+    """
     content = read_yaml(path)
     for override in overrides:
         _apply(content, override)
+    return content
+
+
+def checked_study(
+    content: Mapping[str, Any], place: str, hypers: Mapping[str, type[Hyper]]
+) -> Study:
+    """Give the study of which ``content`` are the keys, checked against the known methods.
+
+    Args:
+        content: as a study file holds it.
+        place: where it stands, for messages.
+        hypers: the hyperparameters of every known method.
+
+    Raises:
+        ConfigError: lists every wrong key, value, method and setting with its place.
+    """
     try:
         study = Study.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(problem_list(str(path), _problems(error))) from error
+        raise ConfigError(problem_list(place, _problems(error))) from error
     entries = list(enumerate(study.pipelines))
     problems = [
         f"pipelines.{i}.{p}" for i, entry in entries for p in pipeline_problems(entry, hypers)
@@ -58,7 +83,7 @@ def load_study(path: Path, overrides: Sequence[str], hypers: Mapping[str, type[H
             f"pipelines.{i}.{p}" for i, entry in entries for p in grid_problems(entry, hypers)
         ]
     if problems:
-        raise ConfigError(problem_list(str(path), problems))
+        raise ConfigError(problem_list(place, problems))
     return study
 
 

@@ -32,6 +32,7 @@ def _whole_or_a_share(gpus: float) -> float:
 Cores = Annotated[float, Field(ge=0.001, le=1e6)]
 Gpus = Annotated[float, Field(ge=0, le=1e6), AfterValidator(_whole_or_a_share)]
 BankType = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16"]
 Sanity = Annotated[  # YAML reads a plain off as false
     Literal["error", "warn", "off"], BeforeValidator(lambda v: "off" if v is False else v)
 ]
@@ -200,6 +201,12 @@ class Study(Frozen):
     the same methods, scored by the same `select`, inform the search."""
     bank: BankType = "float32"
     """How task vectors are held in memory; bfloat16 halves it and rounds them to 8 bits."""
+    precision: Precision = "float32"
+    """What adaptation steps compute the tower's forward and backward passes in; bfloat16 is faster
+    where cores have instructions for it. Coefficients, losses, sums and evaluation stay float32."""
+    activations_mb: Count = 1024
+    """Room in MiB for the activations of one forward of an adaptation step: as many tasks share it
+    as fit, at least one. It changes numbers by rounding alone."""
     storage: Location = "results"
     """Folder or URL of the results dataset."""
     features: Location | None = None
@@ -213,6 +220,11 @@ class Study(Frozen):
     trial_timeout_s: Annotated[float, Field(gt=0)] | None = None
     """Longest that a run may take; then it is a row with status=error, and the sweep goes on.
     Looked at between optimiser steps; on Ray a process that hangs elsewhere is ended."""
+    logs: bool = True
+    """Whether the sweep writes what happens as JSON lines to `_logs/STUDY`, in `storage`."""
+    tensorboard: bool = False
+    """Whether every run's curves are written as TensorBoard's event files to
+    `_tensorboard/STUDY`, in `storage`; needs the extra `tensorboard`."""
     ray: Cluster = RayConfig()
     """Settings of the cluster; false: everything in this process."""
 

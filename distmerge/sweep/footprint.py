@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from distmerge.coordinator import FeatureKey
 from distmerge.methods import HYPERS
-from distmerge.models import tower_shapes
+from distmerge.models import forward_bytes, tasks_per_forward, tower_shapes, training_bytes
 from distmerge.spec import RayConfig, Study, run_config
-from distmerge.sweep.estimate import FLOAT, fact_bytes, forward_bytes, size_text, training_bytes
+from distmerge.sweep.estimate import FLOAT, fact_bytes, size_text
 from distmerge.sweep.inputs import Inputs
 
 _BANK = {"float32": FLOAT, "bfloat16": 2}
@@ -52,6 +52,7 @@ def memory(
     bank = model + vectors
     rounded = "" if study.bank == "float32" else f" in {study.bank}"
     images = _images_per_step(study)
+    images *= tasks_per_forward(inputs.config, num_tasks, images, study.activations_mb)
     trial = 2 * model + max(
         training_bytes(inputs.config, images), forward_bytes(inputs.config, study.block)
     )

@@ -2,29 +2,29 @@
 
 import logging
 import tempfile
-import time
-from collections.abc import Callable
 from typing import Any
 
 from ray import tune
 from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 from ray.tune.search import Searcher
 
-from distmerge.actors import cluster, trial_resources
-from distmerge.coordinator import Progress
+from distmerge.actors import (
+    cluster,
+    measure_study,
+    step_timer,
+    trial_resources,
+)
 from distmerge.run import references
-from distmerge.spec import RayConfig
 from distmerge.sweep.board import Board
 from distmerge.sweep.gate import check_sanity
 from distmerge.sweep.prepare import Prepared, Report, device_name, limit_threads
 from distmerge.sweep.search import Search, Suggestion
-from distmerge.sweep.shared import Shared, Writer, open_session, shared_facts
+from distmerge.sweep.shared import Shared, open_session, shared_facts
 from distmerge.sweep.signals import Stop, asked_to_stop, terminable
+from distmerge.sweep.slots import MOST, FreeForWaiting, Slots
 from distmerge.sweep.trial import Done, attempt, ended
 from distmerge.sweep.unfinished import plain_run, run_of
 from distmerge.sweep.watch import DriverOnly, Watch
-
-_LOOK_S = 1.0  # how often a run asks whether it is to stop
 
 
 def sweep_on_ray(prepared: Prepared, board: Board, report: Report) -> None:
@@ -37,6 +37,7 @@ def sweep_on_ray(prepared: Prepared, board: Board, report: Report) -> None:
         WorkerTimeoutError: a worker does not answer in time.
     """
     with cluster() as total, terminable():  # here, since Ray has a SIGTERM handler of its own
+        measure_study(prepared.study.study)
         report(f"ray: {total.get('CPU', 0):g} CPUs, {total.get('GPU', 0):g} GPUs")
         with shared_facts(prepared, total, report) as shared, board:
             session = open_session(shared, device="cpu")
@@ -55,6 +56,7 @@ class RunTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
 
     def setup(self, config: dict[str, Any], shared: Shared) -> None:
         """Load tower, tasks and heads once; task vectors and features are mapped."""
+        measure_study(shared.study.study)
         limit_threads(shared.config.trial_cpus)
         self._shared, self._config = shared, config
         self._session = open_session(shared, device_name(shared.config.trial_gpus))
@@ -63,13 +65,14 @@ class RunTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
         """Do the run, have it recorded, and give what the search needs."""
         config = run_of(self._config["run"])
         recorder = self._shared.recorder
-        observe = _until_halted(recorder)
+        observe = step_timer(config.name)
         try:
             done = attempt(self._session, config, self.trial_id, observe, recorder)
         except KeyboardInterrupt:
             return {"interrupted": True, "done": True}
         recorder.append(done)
-        return {**ended(done.record)._asdict(), "interrupted": False, "done": True}
+        told = {name: getattr(done.record, name) for name in ("status", "gpu_s")}
+        return {**ended(done.record)._asdict(), **told, "interrupted": False, "done": True}
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take the next run into this process; nothing of the last one is kept."""
@@ -77,36 +80,31 @@ class RunTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
         return True
 
 
-def _until_halted(recorder: Writer) -> Callable[[Progress], None]:
-    """Give an observer that interrupts its run when the driver stops."""
-    last = time.monotonic()
-
-    def look(_progress: Progress) -> None:
-        nonlocal last
-        if time.monotonic() - last < _LOOK_S:
-            return
-        last = time.monotonic()
-        if recorder.is_halted():
-            raise KeyboardInterrupt
-
-    return look
-
-
 class RunSearcher(DriverOnly, Searcher):  # type: ignore[misc]  # Ray is untyped
     """Tune's view of our search."""
 
-    def __init__(self, search: Search, running: dict[str, Suggestion], stop: Stop) -> None:
+    def __init__(
+        self,
+        search: Search,
+        running: dict[str, Suggestion],
+        stop: Stop,
+        slots: Slots,
+    ) -> None:
         super().__init__()
-        self._search, self._running, self._stop = search, running, stop
+        self._search, self._running, self._stop, self.slots = search, running, stop, slots
+        self._open: set[str] = set()
 
     def suggest(self, trial_id: str) -> Any:
         """Give a trial its run; None if there is none for now."""
         if self._stop.asked:
             return Searcher.FINISHED
+        if len(self._open) >= self.slots.wanted:
+            return None
         suggestion = self._search.ask()
         if suggestion is None:
             return None if self._search.remaining else Searcher.FINISHED  # None: ask again later
         self._running[trial_id] = suggestion
+        self._open.add(trial_id)
         return {"run": plain_run(suggestion.config)}
 
     def on_trial_complete(
@@ -116,6 +114,7 @@ class RunSearcher(DriverOnly, Searcher):  # type: ignore[misc]  # Ray is untyped
         error: bool = False,  # noqa: FBT001, FBT002  # Ray's signature
     ) -> None:
         """Tell the search how a run ended."""
+        self._open.discard(trial_id)
         suggestion = self._running[trial_id]
         if error or result is None or result.get("interrupted", True):
             self._search.tell(suggestion, None)
@@ -144,7 +143,8 @@ class RunSearcher(DriverOnly, Searcher):  # type: ignore[misc]  # Ray is untyped
 def _tune(search: Search, watch: Watch, shared: Shared) -> None:
     trainable = tune.with_parameters(RunTrial, shared=shared)
     try:
-        tune_runs(trainable, RunSearcher(search, watch.running, watch.stop), watch, shared.config)
+        slots = Slots(shared.config, len(shared.members))
+        tune_runs(trainable, RunSearcher(search, watch.running, watch.stop, slots), watch)
     except Exception:
         if watch.failure is not None:
             raise watch.failure from None
@@ -153,20 +153,19 @@ def _tune(search: Search, watch: Watch, shared: Shared) -> None:
         raise watch.stop.asked
 
 
-def tune_runs(
-    trainable: Any, searcher: RunSearcher, callback: tune.Callback, config: RayConfig
-) -> None:
+def tune_runs(trainable: Any, searcher: RunSearcher, callback: tune.Callback) -> None:
     """Have Tune run all that the searcher suggests; Tune's own files are thrown away."""
     _quiet_tune()
     _keep_keys_here()
-    resources = {name.lower(): n for name, n in trial_resources(config).items()}
+    resources = {name.lower(): n for name, n in trial_resources(searcher.slots.config).items()}
     with tempfile.TemporaryDirectory(prefix="distmerge-tune-") as folder:
         tuner = tune.Tuner(
             tune.with_resources(trainable, resources),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 num_samples=searcher.remaining,
-                max_concurrent_trials=config.max_concurrent,
+                scheduler=FreeForWaiting(searcher.slots),
+                max_concurrent_trials=MOST,
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(

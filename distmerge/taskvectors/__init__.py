@@ -16,6 +16,7 @@ from distmerge.taskvectors.layout import (
     last_layer,
     merge_groups,
 )
+from distmerge.taskvectors.low_rank import LowRank, low_rank
 from distmerge.taskvectors.ties import selected
 
 __all__ = [
@@ -23,12 +24,14 @@ __all__ = [
     "Grouping",
     "Groups",
     "Layout",
+    "LowRank",
     "Segment",
     "Selection",
     "TaskVectors",
     "average",
     "contract",
     "last_layer",
+    "low_rank",
     "mapped_vectors",
     "merge",
     "merge_groups",

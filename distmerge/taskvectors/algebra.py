@@ -6,24 +6,31 @@ from torch import Tensor
 
 from distmerge.taskvectors.bank import TaskVectors
 
-_CHUNK = 1 << 16  # parameters per step: K + 1 rows of 256 KiB stay in a core's cache
+# Parameters per step on a CPU: the part of the result stays in the cores' caches while every task's
+# vector is read once. On an accelerator a segment is one step, since starting one costs more.
+_CHUNK = 1 << 19
 
 
+@torch.no_grad()
 def merge(
-    bank: TaskVectors, coefficients: Float[Tensor, "task segment"]
+    bank: TaskVectors,
+    coefficients: Float[Tensor, "task segment"],
+    out: Float[Tensor, " parameter"] | None = None,
 ) -> Float[Tensor, " parameter"]:
     """Give ``base + sum_k coefficients[k, l] * vectors[k]`` on every segment l, tasks in order.
 
-    No autograd graph is built: use ``contract`` for the gradient. Source: algorithms.md 2.1.
+    Sums are of the base's type. No autograd graph is built: use ``contract`` for the gradient.
+    Source: algorithms.md 2.1.
+
+    Args:
+        bank: base and task vectors.
+        coefficients: of every task on every segment.
+        out: takes the result, rounded to its type, which may be shorter than the base's.
     """
-    merged = bank.base.clone()
-    columns = coefficients.detach().double().T.tolist()
-    for segment, column in zip(bank.layout.segments, columns, strict=True):
-        for start in range(segment.start, segment.stop, _CHUNK):
-            stop = min(start + _CHUNK, segment.stop)
-            part = merged[start:stop]
-            for vector, coefficient in zip(bank.vectors, column, strict=True):
-                part.add_(vector[start:stop], alpha=coefficient)
+    merged = torch.empty_like(bank.base) if out is None else out
+    (_merge_chunks if bank.base.device.type == "cpu" else _merge_segments)(
+        bank, coefficients.detach(), merged
+    )
     return merged
 
 
@@ -38,18 +45,59 @@ def uniform(bank: TaskVectors) -> Float64[Tensor, "task segment"]:
     return torch.full(shape, 1 / len(bank.tasks), dtype=torch.float64)
 
 
+@torch.no_grad()
 def contract(
     bank: TaskVectors, gradient: Float[Tensor, " parameter"]
 ) -> Float64[Tensor, "task segment"]:
     """Give ``<gradient_l, vectors[k]_l>``: the loss's gradient by the merging coefficients.
 
-    Products are summed in float64. Source: algorithms.md 2.2, the chain rule through ``merge``.
+    Sums over chunks are float64. Source: algorithms.md 2.2, the chain rule through ``merge``.
     """
-    columns = []
-    for segment in bank.layout.segments:
-        total = torch.zeros(len(bank.tasks), dtype=torch.float64, device=gradient.device)
+    on_cpu = bank.base.device.type == "cpu"
+    return (_contract_chunks if on_cpu else _contract_segments)(bank, gradient)
+
+
+def _merge_chunks(bank: TaskVectors, coefficients: Tensor, out: Tensor) -> None:
+    """Add task after task to a part of the result that is in the cache."""
+    columns = coefficients.double().T.tolist()
+    rounded = torch.empty(_CHUNK, dtype=bank.base.dtype) if out.dtype != bank.base.dtype else None
+    for segment, column in zip(bank.layout.segments, columns, strict=True):
         for start in range(segment.start, segment.stop, _CHUNK):
             stop = min(start + _CHUNK, segment.stop)
-            total += bank.vectors[:, start:stop].double() @ gradient[start:stop].double()
-        columns.append(total)
-    return torch.stack(columns, dim=1)
+            part = out[start:stop] if rounded is None else rounded[: stop - start]
+            part.copy_(bank.base[start:stop])
+            for vector, coefficient in zip(bank.vectors, column, strict=True):
+                part.add_(vector[start:stop], alpha=coefficient)
+            if rounded is not None:
+                out[start:stop] = part
+
+
+def _merge_segments(bank: TaskVectors, coefficients: Tensor, out: Tensor) -> None:
+    """Weigh all tasks' segments in one call each; nothing waits for the accelerator."""
+    columns = coefficients.T.to(bank.base.device, bank.base.dtype)
+    for segment, column in zip(bank.layout.segments, columns, strict=True):
+        part = slice(segment.start, segment.stop)
+        vectors = bank.vectors[:, part].to(bank.base.dtype)
+        out[part] = torch.addmv(bank.base[part], vectors.mT, column)
+
+
+def _contract_chunks(bank: TaskVectors, gradient: Tensor) -> Tensor:
+    """Take every task's product with a part of the gradient that is in the cache."""
+    columns = []
+    for segment in bank.layout.segments:
+        sums = [0.0] * len(bank.tasks)
+        for start in range(segment.start, segment.stop, _CHUNK):
+            part = slice(start, min(start + _CHUNK, segment.stop))
+            for task, vector in enumerate(bank.vectors):
+                sums[task] += torch.dot(vector[part].to(gradient.dtype), gradient[part]).item()
+        columns.append(sums)
+    return torch.tensor(columns, dtype=torch.float64).T.contiguous()
+
+
+def _contract_segments(bank: TaskVectors, gradient: Tensor) -> Tensor:
+    """Take all tasks' products with a segment in one call; nothing waits for the accelerator."""
+    columns = []
+    for segment in bank.layout.segments:
+        part = slice(segment.start, segment.stop)
+        columns.append(bank.vectors[:, part].to(gradient.dtype) @ gradient[part])
+    return torch.stack(columns, dim=1).double()

@@ -11,7 +11,7 @@ from jaxtyping import Float, Float32, Shaped
 from torch import Tensor
 
 from distmerge.errors import CheckpointError, problem_list
-from distmerge.spec import Selection
+from distmerge.spec import Precision, Selection
 from distmerge.taskvectors.layout import Layout, Segment
 
 
@@ -39,6 +39,10 @@ class TaskVectors:
     def to(self, device: torch.device) -> "TaskVectors":
         """Give the bank on another device."""
         return replace(self, base=self.base.to(device), vectors=self.vectors.to(device))
+
+    def compute_type(self, precision: Precision) -> torch.dtype:
+        """Give the type in which adaptation steps run the tower: the base's, or a shorter one."""
+        return torch.bfloat16 if precision == "bfloat16" else self.base.dtype
 
     def arrays(self) -> BankArrays:
         """Give base and vectors as NumPy arrays over the same memory."""

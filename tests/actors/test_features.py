@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from distmerge.actors import FeatureBank, Pool, RayModels, stored_features, streamed_features
+from distmerge.actors import (
+    FeatureBank,
+    Pool,
+    RayModels,
+    measure_study,
+    stored_features,
+    streamed_features,
+)
 from distmerge.coordinator import (
     Digests,
     FeatureKey,
@@ -42,6 +49,12 @@ def source(files: ModelFiles) -> Source:
 @pytest.fixture(scope="module")
 def digests(source: Source) -> Digests:
     return source_digests(source, load_material(source))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def study(ray_local: None) -> None:
+    """Name the study that this process exports metrics of."""
+    measure_study("features")
 
 
 def models_of(source: Source) -> list[str]:
@@ -105,6 +118,31 @@ def test_stored_features_are_put_without_any_actor(
     assert list(refs) == [key]
     _, features, _, _ = expected(source, key, 16)
     np.testing.assert_array_equal(FeatureBank(refs, timeout_s=30.0)[key].features, features)
+
+
+def test_every_fact_is_computed_once_in_the_life_of_a_cache(
+    source: Source, digests: Digests, tmp_path: Path
+) -> None:
+    store, reports = FeatureStore(tmp_path), list[str]()
+    with Pool(source, models_of(source), CONFIG, actors=2) as pool:
+        streamed_features(pool, digests.keys, store, CONFIG, block=16, report=reports.append)
+    assert len(set(reports)) == len(reports) == len({key.digest for key in digests.keys})
+    assert set(stored_features(digests.keys, FeatureStore(tmp_path))) == set(digests.keys)
+
+
+@pytest.mark.parametrize("block", [7, 1000], ids=["several blocks", "one block"])
+def test_what_was_streamed_is_mapped_and_not_copied(
+    block: int, source: Source, digests: Digests, tmp_path: Path
+) -> None:
+    key = next(key for key in digests.keys if key.model == "alpha")
+    with Pool(source, ["alpha"], CONFIG, actors=1) as pool:
+        refs = streamed_features(
+            pool, (key,), FeatureStore(tmp_path), CONFIG, block=block, report=silent
+        )
+        first, second = (FeatureBank(refs, timeout_s=30.0)[key] for _ in range(2))
+        assert not first.blocks[0].layers.flags.writeable
+        assert first.layers.data_ptr() == second.layers.data_ptr()
+        assert first.layers.data_ptr() == first.blocks[0].layers.ctypes.data
 
 
 def test_an_actor_killed_while_it_streams_changes_no_number(

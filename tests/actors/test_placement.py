@@ -1,6 +1,12 @@
 import pytest
 
-from distmerge.actors.placement import actor_resources, assign, num_actors, trial_resources
+from distmerge.actors.placement import (
+    actor_resources,
+    assign,
+    num_actors,
+    num_trials,
+    trial_resources,
+)
 from distmerge.errors import CapacityError
 from distmerge.spec import RayConfig
 
@@ -47,6 +53,23 @@ def test_what_a_cluster_lacks_is_said(
 ) -> None:
     with pytest.raises(CapacityError, match=problem):
         num_actors(config, len(MODELS), total)
+
+
+@pytest.mark.parametrize(
+    ("config", "actors", "total", "expected"),
+    [
+        (RayConfig(), 0, {"CPU": 2.0}, 2),
+        (RayConfig(trial_cpus=4), 0, {"CPU": 10.0}, 2),
+        (RayConfig(gradient="actors"), 3, {"CPU": 4.0}, 1),
+        (RayConfig(trial_gpus=0.25), 0, {"CPU": 64.0, "GPU": 2.0}, 8),
+        (RayConfig(actor_gpus=1.0, trial_gpus=0.5), 2, {"CPU": 64.0, "GPU": 4.0}, 4),
+        (RayConfig(), 0, {}, 1),
+    ],
+)
+def test_as_many_trials_fit_as_the_actors_leave_room_for(
+    config: RayConfig, actors: int, total: dict[str, float], expected: int
+) -> None:
+    assert num_trials(config, actors, total) == expected
 
 
 def test_all_shortages_are_listed_at_once() -> None:

@@ -10,8 +10,8 @@ from distmerge.coordinator import (
     FeatureBlock,
     FeatureKey,
     FeatureStore,
-    facts_of,
     features,
+    keys_by_name,
 )
 from distmerge.coordinator.features import feature_keys
 from distmerge.errors import DataError
@@ -221,23 +221,15 @@ def test_blocks_cover_every_image_once(images: int, block: int, ranges: list[ran
     assert list(block_ranges(images, block)) == ranges
 
 
-class Lazy(dict[FeatureKey, BlockFacts]):
-    """A bank that remembers which entries were read."""
-
-    def __init__(self, entries: dict[FeatureKey, BlockFacts]) -> None:
-        super().__init__(entries)
-        self.read: list[FeatureKey] = []
-
-    def __getitem__(self, key: FeatureKey) -> BlockFacts:
-        self.read.append(key)
-        return super().__getitem__(key)
-
-
-def test_of_a_lazy_bank_only_the_wanted_entry_is_read() -> None:
+def test_keys_are_known_by_model_task_and_role() -> None:
     keys = feature_keys("tower", MODELS, HEADS, IMAGES)
-    bank = Lazy({key: BlockFacts([block_of(3)]) for key in keys})
-    model, task, role, _ = keys[-1]
-    assert facts_of(bank, model, task, role) is dict.__getitem__(bank, keys[-1])
-    # The run-time type check of the tests looks at a mapping's first entry.
-    assert set(bank.read) <= {keys[0], keys[-1]}
-    assert len(keys) == 12
+    found = keys_by_name(keys)
+    assert found["alpha", "alpha", "select"] is next(k for k in keys if k.role == "select")
+    assert list(found.values()) == list(keys)
+
+
+def test_facts_of_one_block_are_mapped_and_not_copied() -> None:
+    block = block_of(3)
+    for array in block:
+        array.flags.writeable = False
+    assert BlockFacts([block]).logits.data_ptr() == block.logits.ctypes.data

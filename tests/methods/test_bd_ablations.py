@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -68,3 +69,18 @@ def test_an_ablation_gives_finite_metrics_of_every_task(
     assert {metric.task for metric in record.metrics} >= {*session.vectors.tasks, "mean"}
     assert [m for m in record.metrics if not math.isfinite(m.value)] == []
     assert record.step == (12 if ablation.get("router") == "none" else 18)
+
+
+@pytest.mark.parametrize("router", ["mlp", "none"])
+def test_steps_in_bfloat16_lead_close_to_those_in_float32(session: Session, router: str) -> None:
+    config = config_of(
+        {f"bd_merging.{k}": v for k, v in {**QUICK, "router": router}.items()}, "bd_merging"
+    )
+    rounded = replace(session.material, precision="bfloat16")
+    scores = []
+    for material in (session.material, rounded):
+        _, record = run(replace(session, material=material), config, ignored)
+        scores.append({(m.suite, m.task, m.metric): m.value for m in record.metrics})
+    assert scores[0] != scores[1]
+    name = ("clean", "mean", "accuracy")
+    assert scores[1][name] == pytest.approx(scores[0][name], abs=0.1)

@@ -68,6 +68,7 @@ OPTIONS: tuple[dict[str, Value], ...] = (
     {"radius": 0.5},
     {"eta": 0.0},
     {"gamma": 0.0, "kl_weight": 0.0},
+    {"rank_error": 0.9},
     {"budget_mb": 1},
     {"recompute": True},
     {"keep": "best", "check_every": 2, "check_images": 8},
@@ -288,6 +289,11 @@ def replace_places(drawn: Drawn) -> Drawn:
 def test_a_merged_feature_space_that_must_be_cached_is_refused() -> None:
     with pytest.raises(ValidationError, match="pool bank needs feature_space pretrained"):
         BDMerging(pool="bank", feature_space="merged")
+
+
+def test_low_rank_without_a_router_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"rank_error 0\.1 needs router mlp"):
+        BDMerging(router="none", rank_error=0.1)
 
 
 def test_an_alias_of_no_class_is_refused(session: Session) -> None:

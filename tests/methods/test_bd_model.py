@@ -21,14 +21,16 @@ from distmerge.methods.bd_merging.router import Router, initial_router, standard
 from distmerge.methods.contract import MergedModel, Model, Routed
 from distmerge.run import Session
 from distmerge.spec import ModelFiles, Value
-from distmerge.taskvectors import TaskVectors
+from distmerge.taskvectors import LowRank, TaskVectors
 from tests.coordinator.sessions import (
     config_of,
     learned_by,
     session_of,
     with_vectors,
 )
-from tests.methods.bd import base_of, batch_of, planned, routed
+from tests.methods.bd import QUICK, base_of, batch_of, planned, routed
+
+LOW_RANK: dict[str, Value] = {**QUICK, "rank_error": 0.9}
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +150,12 @@ def test_a_single_task_is_its_own_model(session: Session) -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [{}, {"grouping": "per_block", "router_input": "mean", "aliases": "alpha.0=beta.1"}]
+    "values",
+    [
+        {},
+        {"grouping": "per_block", "router_input": "mean", "aliases": "alpha.0=beta.1"},
+        {"rank_error": 0.9},
+    ],
 )
 def test_a_recipe_gives_the_model_back(session: Session, values: dict[str, Value]) -> None:
     model = routed(session, values)
@@ -161,6 +168,34 @@ def test_a_recipe_gives_the_model_back(session: Session, values: dict[str, Value
     assert header["run_id"] == "0123"
     found, expected = (m.answers(batch_of(session)) for m in (again, model))
     assert all(torch.equal(f, e) for f, e in zip(found, expected, strict=True))
+
+
+def test_a_run_says_what_low_rank_leaves_out_and_its_answers_leave_it_out(session: Session) -> None:
+    found = learned_by(
+        session, config_of({f"bd_merging.{k}": v for k, v in LOW_RANK.items()}, "bd_merging")
+    )
+    model = found.model
+    assert isinstance(model, RoutedModel)
+    errors = [row.value for row in found.metrics if row.metric == "bank_error"]
+    assert errors[:3] == list(model.bank_error.values())
+    assert errors[3:] == [pytest.approx(sum(errors[:3]) / 3)]
+    assert all(0 < error < 0.9 for error in errors)
+    exact = replace(model, low_rank=LowRank(0.0))
+    features, wanted = (m.answers(batch_of(session)).features for m in (model, exact))
+    assert 1e-3 < (features - wanted).norm() / wanted.norm() < 0.5
+
+
+def test_exact_vectors_leave_no_error_in_a_run(session: Session) -> None:
+    values = {f"bd_merging.{k}": v for k, v in QUICK.items()}
+    found = learned_by(session, config_of(values, "bd_merging"))
+    assert not [row for row in found.metrics if row.metric == "bank_error"]
+
+
+def test_a_recipe_of_a_version_without_low_rank_is_exact(session: Session) -> None:
+    model = routed(session, {})
+    settings = {name: value for name, value in model.settings().items() if name != "rank_error"}
+    again = restored_model(base_of(session), model.state(), settings, budget_mb=0)
+    assert again.low_rank == LowRank(0.0)
 
 
 def test_a_standardised_router_reads_components_of_mean_zero_and_deviation_one() -> None:

@@ -5,7 +5,7 @@ import torch
 from open_clip.transformer import VisionTransformer
 from torch import Tensor
 
-from distmerge.models import RoutedWeights, Tower, mean_tokens, routed_features
+from distmerge.models import RoutedWeights, Tower, matrix_tokens, mean_tokens, routed_features
 from distmerge.spec import TowerConfig
 from tests.models.test_tower import VARIANTS
 from tests.world import TOWER, random_weights
@@ -81,7 +81,7 @@ def answer(
     return found.detach(), leaf.grad
 
 
-@pytest.mark.parametrize("budget", [1, 20_000, AMPLE])
+@pytest.mark.parametrize("budget", [2_000, 20_000, AMPLE])
 @pytest.mark.parametrize("recompute", [False, True])
 def test_saving_memory_changes_no_number(images: Tensor, budget: int, recompute: bool) -> None:
     routing = routing_of(weights_of(TOWER), len(images))
@@ -127,6 +127,35 @@ def test_no_weight_gives_the_base(images: Tensor) -> None:
     torch.testing.assert_close(
         found, Tower(TOWER).features(weights.base, images), rtol=0, atol=1e-12
     )
+
+
+@pytest.mark.parametrize("base_type", [torch.bfloat16, torch.float32])
+def test_bfloat16_weights_give_float32_features_and_gradients_close_to_exact_ones(
+    images: Tensor, base_type: torch.dtype
+) -> None:
+    exact = weights_of(TOWER)
+    weights = RoutedWeights(
+        {name: tensor.to(base_type) for name, tensor in exact.base.items()},
+        {name: tensor.bfloat16() for name, tensor in exact.vectors.items()},
+        exact.groups,
+    )
+    routing = routing_of(exact, len(images))
+    wanted, slope = answer(routing, images, budget=AMPLE, recompute=False)
+    leaf = routing.float().requires_grad_()
+    found = routed_features(TOWER, weights, leaf, images.float(), budget_bytes=20_000)
+    found.square().sum().backward()
+    assert leaf.grad is not None
+    assert found.dtype == leaf.grad.dtype == torch.float32
+    assert torch.dist(found.double(), wanted) < 0.02 * wanted.norm()
+    assert torch.dist(leaf.grad.double(), slope) < 0.05 * slope.norm()
+
+
+def test_matrices_that_all_tokens_meet_are_named_with_their_number() -> None:
+    found, shapes = matrix_tokens(TOWER), Tower(TOWER).shapes
+    matrices = {name for name, shape in shapes.items() if len(shape) > 1}
+    assert found.keys() == matrices - {"positional_embedding", "proj"}
+    assert found.pop("conv1.weight") == 4
+    assert set(found.values()) == {5}
 
 
 def open_clip_tower(weights: Mapping[str, Tensor]) -> VisionTransformer:

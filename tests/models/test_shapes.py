@@ -1,6 +1,7 @@
 import pytest
 
-from distmerge.models import Tower, num_tokens, tower_shapes
+from distmerge.models import Tower, tower_shapes
+from distmerge.models.shapes import num_tokens
 from tests.world import TOWER
 
 

@@ -26,6 +26,7 @@ RECORD = RunRecord(
     checkpoint_digests='["c0", "c1"]',
     data_digest="da7a",
     bank="float32",
+    precision="float32",
     adapt_images=80,
     wall_s=1.5,
     gpu_s=0.0,

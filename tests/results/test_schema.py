@@ -41,8 +41,8 @@ def test_the_fixed_columns_are_those_of_the_design() -> None:
     assert " ".join(columns({})) == (
         "run_id seed trial_id attempt status error protocol suite corruption severity level "
         "task metric value step num_tasks backbone base_digest checkpoint_digests data_digest "
-        "bank adapt_images wall_s gpu_s peak_memory_bytes started_at package_version git_commit "
-        "torch_version schema_version"
+        "bank precision adapt_images wall_s gpu_s peak_memory_bytes started_at package_version "
+        "git_commit torch_version schema_version"
     )
 
 

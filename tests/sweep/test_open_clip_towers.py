@@ -11,7 +11,6 @@ from PIL import Image
 from torch import Tensor
 
 import distmerge
-from distmerge.coordinator.worker import _drawn
 from distmerge.errors import CheckpointError, ConfigError
 from distmerge.methods import HYPERS
 from distmerge.methods.contract import Draw, Point
@@ -20,6 +19,7 @@ from distmerge.results import RunStore
 from distmerge.spec import ModelFiles, load_tower_config
 from distmerge.sweep import export_run, run_sweep
 from distmerge.sweep.plan import plan_lines
+from distmerge.tasks import batch_indices
 from tests.coordinator.sessions import session_of
 from tests.sweep.studies import console, rows_of, study_of
 from tests.towers import TOWERS, build_tower_world
@@ -115,7 +115,8 @@ def test_gradients_are_those_of_finite_differences_and_zero_for_statistics(
                 weights[name] = weights[name] + row[i] * part
         total = 0.0
         for task in material.tasks:
-            images = _drawn(material, task, draw).double()
+            indices = batch_indices(0, task.name, 0, size=8, available=len(task.adapt))
+            images = task.adapt.batch(indices, material.config.preprocess).double()
             features = material.tower.features(weights, images).float()
             teacher = Teacher(torch.zeros(8, dtype=torch.long), torch.zeros(8))
             total += float(mean_entropy(material.heads[task.name](features), teacher))

@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
@@ -12,10 +12,17 @@ from torch.nn.functional import log_softmax
 from distmerge.models import StateDict, Tower, load_state
 from distmerge.spec import ModelFiles
 from distmerge.taskvectors import Layout, TaskVectors, contract, merge, merge_groups, task_vectors
+from distmerge.taskvectors.algebra import (
+    _CHUNK,
+    _contract_segments,
+    _merge_chunks,
+    _merge_segments,
+)
 from tests.oracles import merging
 from tests.world import TOWER
 
 SHAPES = {"stem": torch.Size([3, 2]), "blocks.0.w": torch.Size([5]), "head": torch.Size([])}
+Kernel = Callable[[TaskVectors, Tensor, Tensor], None]
 SEEDS = st.integers(0, 2**32)
 
 
@@ -112,7 +119,7 @@ def test_a_contraction_equals_the_slow_contraction(
     torch.testing.assert_close(ours, slow, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("size", [(1 << 16) - 1, 1 << 16, (2 << 16) + 3])
+@pytest.mark.parametrize("size", [_CHUNK - 1, _CHUNK, 2 * _CHUNK + 3])
 def test_a_tensor_longer_than_a_chunk_is_merged_and_contracted_whole(size: int) -> None:
     bank = bank_of(0, 2, shapes={"small": torch.Size([3]), "large": torch.Size([size])})
     coefficients = random_like(bank, 0)
@@ -122,6 +129,25 @@ def test_a_tensor_longer_than_a_chunk_is_merged_and_contracted_whole(size: int) 
     products = bank.vectors * bank.base
     sums = torch.stack([products[:, :3].sum(1), products[:, 3:].sum(1)], dim=1)
     torch.testing.assert_close(contract(bank, bank.base), sums)
+
+
+@given(SEEDS)
+def test_an_accelerators_kernels_give_the_same_numbers(seed: int) -> None:
+    bank = bank_of(seed, 3)
+    coefficients, merged = random_like(bank, seed), torch.empty_like(bank.base)
+    _merge_segments(bank, coefficients, merged)
+    torch.testing.assert_close(merged, merge(bank, coefficients), rtol=1e-12, atol=1e-12)
+    products = _contract_segments(bank, bank.base)
+    torch.testing.assert_close(products, contract(bank, bank.base), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("kernel", [_merge_chunks, _merge_segments])
+def test_a_result_in_a_shorter_type_is_rounded_once(kernel: Kernel) -> None:
+    bank = bank_of(0, 3)
+    coefficients = random_like(bank, 0)
+    rounded = torch.empty_like(bank.base, dtype=torch.bfloat16)
+    kernel(bank, coefficients, rounded)
+    assert torch.equal(rounded, merge(bank, coefficients).bfloat16())
 
 
 @given(SEEDS, st.integers(1, 4))

@@ -115,9 +115,14 @@ class BDMerging(Checked):
     """Share of the neighbours that are pulled; the rest is pushed."""
     eps_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """How much of the last step's threshold between them is kept."""
+    rank_error: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Largest relative error (Frobenius norm) at which a matrix's task vectors may be replaced by
+    those of low rank; 0: never. They are where that takes fewer multiply-adds, so it pays for
+    adapters and costs accuracy elsewhere. What it loses is the metric bank_error. A bfloat16 bank
+    is rounded by about 0.002, below which nothing is of low rank."""
     budget_mb: CountOrNone = 0
-    """Memory for rows of weight matrices that are made for single images. 0: 4 on a CPU, so that
-    they stay in its cache, and 512 on a GPU."""
+    """Memory for the tiles of weight matrices that are made for single images. 0: 8 on a CPU, so
+    that they stay in its cache, and 512 on a GPU."""
     recompute: bool = False
     """Whether blocks run a second time in the backward pass instead of keeping their activations.
     """
@@ -127,6 +132,15 @@ class BDMerging(Checked):
         if self.pool == "bank" and self.feature_space == "merged":
             raise ValueError(
                 "pool bank needs feature_space pretrained: merged features move at every step"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_routed(self) -> "BDMerging":
+        if self.rank_error and self.router == "none":
+            raise ValueError(
+                f"rank_error {self.rank_error:g} needs router mlp: without one, no image has "
+                "matrices of its own to make cheaper; leave it at 0"
             )
         return self
 

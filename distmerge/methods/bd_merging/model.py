@@ -11,15 +11,29 @@ from torch import Tensor
 from distmerge.methods.bd_merging.evidence import EvidentialHead, uncertainty
 from distmerge.methods.bd_merging.router import Router
 from distmerge.methods.contract import Answers, MergedModel
-from distmerge.models import Head, RoutedWeights, Tower, mean_tokens, routed_features
+from distmerge.models import (
+    Head,
+    RoutedWeights,
+    Tower,
+    matrix_tokens,
+    mean_tokens,
+    routed_features,
+)
 from distmerge.spec import TowerConfig
 from distmerge.tasks import ModelInput
-from distmerge.taskvectors import Grouping, TaskVectors, average, merge_groups
+from distmerge.taskvectors import (
+    Grouping,
+    LowRank,
+    TaskVectors,
+    average,
+    low_rank,
+    merge_groups,
+)
 
 RouterInput = Literal["averaged", "cls", "mean", "embed"]
 Reader: TypeAlias = Callable[[ModelInput], Float[Tensor, "sample width"]]
 _AFTER: Mapping[RouterInput, Literal["stem", "blocks"]] = {"embed": "stem", "mean": "blocks"}
-_CPU_MB, _GPU_MB = 4, 512  # what fits into a core's cache; what keeps a GPU busy
+_CPU_MB, _GPU_MB = 8, 512  # what fits into a core's cache; what keeps a GPU busy
 
 
 @dataclass(frozen=True)
@@ -33,6 +47,7 @@ class RoutedModel:
     tower: Tower
     vectors: TaskVectors
     heads: Mapping[str, Head]
+    low_rank: LowRank
     grouping: Grouping
     router: Router
     evidence: EvidentialHead
@@ -40,6 +55,11 @@ class RoutedModel:
     read: Reader
     """What reads that input off images."""
     budget_mb: int
+
+    @property
+    def bank_error(self) -> Mapping[str, float]:
+        """What low rank leaves out of each task's vector, relative; empty where all are exact."""
+        return self.low_rank.errors
 
     def answers(self, inputs: ModelInput) -> Answers:
         """Give routed features, the routing's mean over groups, and the evidential head's u.
@@ -59,7 +79,7 @@ class RoutedModel:
         images: ModelInput,
         routing: Float[Tensor, "sample task group"],
     ) -> Float[Tensor, "sample feature"]:
-        weights = routed_weights(self.vectors, self.grouping)
+        weights = routed_weights(self.vectors, self.grouping, self.low_rank)
         config, budget = vision_transformer(self.tower), budget_bytes(self.budget_mb, images.device)
         return routed_features(config, weights, routing, images, budget_bytes=budget)
 
@@ -92,6 +112,7 @@ class RoutedModel:
             "router_input": self.router_input,
             "grouping": self.grouping,
             "aliases": self.evidence.aliases,
+            "rank_error": self.low_rank.bound,
         }
 
 
@@ -123,6 +144,7 @@ def restored_model(
         base.tower,
         base.vectors,
         base.heads,
+        low_rank_of(base.tower, base.vectors, settings.get("rank_error", 0.0)),  # older: exact
         settings["grouping"],
         router,
         evidence,
@@ -137,13 +159,24 @@ def budget_bytes(budget_mb: int, device: torch.device) -> int:
     return (budget_mb or (_CPU_MB if device.type == "cpu" else _GPU_MB)) << 20
 
 
-def routed_weights(vectors: TaskVectors, grouping: Grouping) -> RoutedWeights:
-    """Give base and task vectors by name, and the group of every tensor; views, not copies."""
+def low_rank_of(tower: Tower, vectors: TaskVectors, bound: float) -> LowRank:
+    """Give the factors of the tower's matrices within a relative error; 0: of none."""
+    return low_rank(vectors, bound, matrix_tokens(vision_transformer(tower)))
+
+
+def routed_weights(
+    vectors: TaskVectors, grouping: Grouping, found: LowRank | None = None
+) -> RoutedWeights:
+    """Give base and task vectors by name, and the group of every tensor; views, not copies.
+
+    Factors that were ``found`` stand in for the vectors of their matrices.
+    """
     groups = merge_groups(vectors.layout, grouping)
     segments = vectors.layout.segments
     stacked = {s.name: vectors.vectors[:, s.start : s.stop].unflatten(1, s.shape) for s in segments}
     numbers = {s.name: group for s, group in zip(segments, groups.index.tolist(), strict=True)}
-    return RoutedWeights(vectors.layout.unflatten(vectors.base), stacked, numbers)
+    factors = {} if found is None else found.factors
+    return RoutedWeights(vectors.layout.unflatten(vectors.base), stacked, numbers, factors)
 
 
 def router_reader(tower: Tower, vectors: TaskVectors, kind: RouterInput) -> Reader:

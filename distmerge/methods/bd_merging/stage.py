@@ -18,6 +18,7 @@ from distmerge.methods.bd_merging.model import (
     Reader,
     RoutedModel,
     budget_bytes,
+    low_rank_of,
     routed_weights,
     router_reader,
     vision_transformer,
@@ -95,7 +96,9 @@ def _routed(
     router = router.learning(vectors.base.device)
     read = router_reader(model.tower, vectors, hyper.router_input)
     objective = Objective(hyper, pool, evidence, merged_heads(model))
-    weights = routed_weights(vectors, hyper.grouping)
+    found = low_rank_of(model.tower, vectors, hyper.rank_error)
+    computed = replace(vectors, base=vectors.base.to(vectors.compute_type(scope.precision)))
+    weights = routed_weights(computed, hyper.grouping, found)
 
     def backward(step: int) -> float:
         drawn = pool.draw(scope.seed, step, hyper.batch_size)
@@ -120,6 +123,7 @@ def _routed(
             model.tower,
             vectors,
             model.heads,
+            found,
             hyper.grouping,
             router.frozen(),
             frozen,
@@ -164,26 +168,37 @@ def _static(
     vectors, groups = model.vectors, merge_groups(model.vectors.layout, hyper.grouping)
     raw = torch.full((len(vectors.tasks), len(groups.names)), hyper.init, dtype=torch.float64)
     objective = Objective(hyper, pool, evidence, merged_heads(model))
+    dtype = vectors.compute_type(scope.precision)
+
+    def coefficients() -> Float64[Tensor, "task group"]:
+        return effective(raw, "clamp")
 
     def spread() -> Float64[Tensor, "task segment"]:
-        return groups.spread(effective(raw, "clamp"))
+        return groups.spread(coefficients())
 
     def backward(step: int) -> float:
         drawn = pool.draw(scope.seed, step, hyper.batch_size)
-        weights = merge(vectors, spread()).requires_grad_()
-        features = model.tower.features(vectors.layout.unflatten(weights), drawn.images)
-        loss = objective(features, drawn)
+        weights = merge(vectors, spread(), torch.empty_like(vectors.base, dtype=dtype))
+        leaf, images = weights.requires_grad_(), drawn.images.to(dtype)
+        features = model.tower.features(vectors.layout.unflatten(leaf), images)
+        loss = objective(features.to(vectors.base.dtype), drawn)
         loss.backward()
-        assert weights.grad is not None
-        raw.grad = groups.gather(contract(vectors, weights.grad).cpu()) * reached(raw, "clamp")
+        assert leaf.grad is not None
+        gradient = contract(vectors, leaf.grad.to(vectors.base.dtype)).cpu()
+        raw.grad = groups.gather(gradient) * reached(raw, "clamp")
         return loss.item()
 
     def current() -> MergedModel:
         return model.merged(spread())
 
     learned = _learned(hyper, (raw,), evidence)
-    problem = _problem(hyper, scope, learned, backward, current)
-    return (replace(problem, memory=(objective.threshold,)),), current
+    problem = replace(
+        _problem(hyper, scope, learned, backward, current),
+        memory=(objective.threshold,),
+        coefficients=coefficients,
+        groups=groups.names,
+    )
+    return (problem,), current
 
 
 def _learned(hyper: BDMerging, own: tuple[Tensor, ...], evidence: EvidentialHead) -> Learned:

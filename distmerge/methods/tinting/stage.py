@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -74,11 +74,14 @@ def build(hyper: Tinting, model: MergedModel, scope: Scope) -> Plan:
     start = model.merged(groups.spread(raw))
     own = {task: tinted_tensors(start, task, hyper.layer) for task in tasks}
 
+    def coefficients() -> Float64[Tensor, "task group"]:
+        return effective(raw, "clamp")
+
     def result() -> MergedModel:
-        return replace(model.merged(groups.spread(effective(raw, "clamp"))), own=own)
+        return replace(model.merged(groups.spread(coefficients())), own=own)
 
     def backward(step: int) -> float:
-        point = Point(model.vectors, groups.spread(effective(raw, "clamp")), own)
+        point = Point(model.vectors, groups.spread(coefficients()), own)
         gradient = scope.models.gradient(
             point, _draw(hyper, scope, tasks, step), LOSSES[hyper.loss]
         )
@@ -97,6 +100,8 @@ def build(hyper: Tinting, model: MergedModel, scope: Scope) -> Plan:
         checks=hyper,
         score=lambda: scope.agreement(result(), hyper.check_images),
         images=hyper.batch_size * (1 if hyper.schedule == "sequential" else len(tasks)),
+        coefficients=coefficients,
+        groups=groups.names,
     )
     return Plan((problem,), result)
 
