@@ -68,3 +68,21 @@ def test_a_file_for_kubernetes_has_no_price(home: Path, capsys: pytest.CaptureFi
     path.write_text(changed("kuberay"))
     assert main(["cluster", "check", str(path)]) == 0
     assert "price" not in capsys.readouterr().out
+
+
+def test_a_study_that_is_wrong_is_not_submitted(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "sed: unknown key" in failure(capsys, "submit", "jobs/quickstart.yaml", "sed=1")
+
+
+def test_an_override_with_credentials_is_not_submitted(capsys: pytest.CaptureFixture[str]) -> None:
+    said = failure(capsys, "submit", "jobs/quickstart.yaml", "--storage", "s3://key:word@b/results")
+    assert "a URL must not hold credentials" in said
+    assert "word@" not in said
+
+
+def test_a_study_is_not_submitted_without_a_token(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    said = failure(capsys, "submit", "jobs/quickstart.yaml")
+    assert "RAY_AUTH_MODE: got disabled; jobs need a token: make one as cluster/README" in said
