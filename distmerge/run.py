@@ -5,19 +5,17 @@ import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 
 import torch
 
 from distmerge import __version__
 from distmerge.coordinator import (
+    Album,
     Checkpoint,
     Digests,
     Material,
     Progress,
     blank_record,
-    model_answers,
-    model_logits,
     run_stages,
 )
 from distmerge.evaluation import (
@@ -73,7 +71,8 @@ def run(
             config, session.material, session.vectors, session.models, observe, checkpoint
         )
         model = merging.model
-        metrics = _model_metrics(session, model)
+        album = Album(session.material, model, session.models)
+        metrics = _model_metrics(session, model, album)
     wall_s, on_gpu = checkpoint.wall_s, session.vectors.base.is_cuda
     record = replace(
         named_record(session, config),
@@ -83,6 +82,7 @@ def run(
         peak_memory_bytes=_peak_memory(on_gpu=on_gpu),
         started_at=started_at,
         metrics=(*merging.metrics, *metrics),
+        pictures=album.pictures(merging.traces),
     )
     return model, record
 
@@ -122,15 +122,16 @@ def run_id(study: Study, digests: Digests, config: RunConfig) -> str:
     """Give the identity of a run: a hash of all that decides its numbers."""
     values = sorted(config.values().items())
     settings = [config.name, values, config.seed, study.protocol, study.select]
+    settings += [study.precision] if study.precision != "float32" else []
     return digest([study.study, __version__, settings, digests.identity()])
 
 
-def _model_metrics(session: Session, model: Model) -> tuple[Metric, ...]:
-    material, exam = session.material, _exam(session)
+def _model_metrics(session: Session, model: Model, album: Album) -> tuple[Metric, ...]:
+    exam = _exam(session)
     if not isinstance(model, Routed):
-        return exam_metrics(exam, partial(model_logits, material, model))
+        return exam_metrics(exam, album.logits)
     heads = {name: head.to("cpu") for name, head in model.heads.items()}
-    return routed_exam_metrics(exam, partial(model_answers, material, model), heads)
+    return routed_exam_metrics(exam, album.answers, heads)
 
 
 def _measures(session: Session) -> dict[str, Callable[[], tuple[Metric, ...]]]:

@@ -25,6 +25,8 @@ class Progress(NamedTuple):
     """Takes that score now, due or not; it changes no number."""
     before: int = 0
     """Steps of the run's earlier problems."""
+    coefficients: Callable[[], Tensor] | None = None
+    """The problem's."""
 
 
 def optimise(
@@ -89,8 +91,15 @@ class _Optimisation:
         """Give where it stands after a step that began with ``loss``, checked if that is due."""
         self.ended()
         problem, seen = self._problem, self._checks.seen
-        score = seen.score if seen.step == self.step else None
-        return Progress(problem.name, self.step, problem.steps, loss, score, problem.score)
+        return Progress(
+            problem.name,
+            self.step,
+            problem.steps,
+            loss,
+            seen.score if seen.step == self.step else None,
+            problem.score,
+            coefficients=problem.coefficients,
+        )
 
     def advance(self) -> float:
         """Do a step; give the loss that it began with."""

@@ -7,7 +7,7 @@ import safetensors.torch
 
 from distmerge.methods.contract import Model
 from distmerge.models import Head, clamped
-from distmerge.taskvectors import Selection, TaskVectors, merge, selected
+from distmerge.taskvectors import Selection, TaskVectors, merge, merge_groups, selected
 from distmerge.tensorfiles import header_of, packed_header
 
 _COEFFICIENTS = "coefficients"  # a routed model has none
@@ -17,11 +17,13 @@ _CORRECTION, _OWN = "correction.", "own."
 def recipe_bytes(model: Model) -> bytes:
     """Give what a method decided about a model as safetensors: its state and its settings.
 
-    They determine the model, together with the checkpoints: see ``merged_bytes``.
+    They determine the model, together with the checkpoints: see ``merged_bytes``. Coefficients
+    carry the names of their columns: the tower's ``tensors``, and the ``blocks`` that these are of.
     """
     tensors = {name: tensor.cpu().contiguous() for name, tensor in model.state().items()}
-    metadata = {name: json.dumps(value) for name, value in model.settings().items()}
-    return _sorted_text(safetensors.torch.save(tensors, metadata))
+    settings = model.settings() | (_columns(model.vectors) if _COEFFICIENTS in tensors else {})
+    metadata = {name: json.dumps(value) for name, value in settings.items()}
+    return sorted_text(safetensors.torch.save(tensors, metadata))
 
 
 def is_routed(recipe: bytes) -> bool:
@@ -31,7 +33,7 @@ def is_routed(recipe: bytes) -> bool:
 
 def head_bytes(head: Head, metadata: Mapping[str, str]) -> bytes:
     """Give a head as ``load_head`` reads it."""
-    return _sorted_text(safetensors.torch.save(head.tensors, {**metadata, **head.metadata}))
+    return sorted_text(safetensors.torch.save(head.tensors, {**metadata, **head.metadata}))
 
 
 def merged_bytes(recipe: bytes, vectors: TaskVectors, metadata: Mapping[str, str]) -> bytes:
@@ -66,7 +68,7 @@ def router_bytes(recipe: bytes, metadata: Mapping[str, str]) -> bytes | None:
     if not is_routed(recipe):
         return None
     tensors = safetensors.torch.load(recipe)
-    return _sorted_text(safetensors.torch.save(tensors, {**_settings(recipe), **metadata}))
+    return sorted_text(safetensors.torch.save(tensors, {**_settings(recipe), **metadata}))
 
 
 def coefficient_bytes(
@@ -97,6 +99,14 @@ def vector_bytes(recipe: bytes, vectors: TaskVectors, metadata: Mapping[str, str
     return content
 
 
+def _columns(vectors: TaskVectors) -> dict[str, object]:
+    blocks = merge_groups(vectors.layout, "per_block")
+    return {
+        "tensors": [segment.name for segment in vectors.layout.segments],
+        "blocks": [blocks.names[number] for number in blocks.index.tolist()],
+    }
+
+
 def _part(recipe: bytes, prefix: str, metadata: Mapping[str, str]) -> bytes | None:
     tensors = {
         name.removeprefix(prefix): tensor
@@ -114,7 +124,7 @@ def _settings(recipe: bytes) -> dict[str, str]:
     return settings
 
 
-def _sorted_text(content: bytes) -> bytes:
+def sorted_text(content: bytes) -> bytes:
     """Give the file with its text sorted by name; safetensors writes it in a random order."""
     header, end = header_of(content)
     header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))

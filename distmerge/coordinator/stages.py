@@ -10,7 +10,8 @@ from torch import Tensor
 
 from distmerge.coordinator.checkpoint import Checkpoint
 from distmerge.coordinator.monitor import Healths, health, health_metrics, mean_agreement
-from distmerge.coordinator.optimise import Progress, optimise
+from distmerge.coordinator.optimise import Progress
+from distmerge.coordinator.trace import Trace, traced
 from distmerge.coordinator.world import Material
 from distmerge.errors import ConfigError
 from distmerge.methods import HYPERS, Checked
@@ -29,6 +30,7 @@ from distmerge.tasks import ModelInput, Role, Samples
 from distmerge.taskvectors import TaskVectors
 
 _BATCH = 128  # images per forward without gradients
+BANK_ERROR = "bank_error"  # metric: the relative error of a task's vector as it is used
 IMAGES_DRAWN = "images_drawn"  # metric: adapt images that the optimiser of a run drew
 
 
@@ -39,6 +41,8 @@ class Merging(NamedTuple):
     steps: int
     metrics: tuple[Metric, ...]
     """Of the suite ``adapt``; empty where no stage learns."""
+    traces: tuple[Trace, ...] = ()
+    """How every problem was solved, in order."""
 
 
 def run_stages(
@@ -67,9 +71,11 @@ def run_stages(
         features=partial(_adapt_features, material),
         agreement=lambda model, count: mean_agreement(_look(material, models, model, count)),
         seed=config.seed,
+        precision=material.precision,
     )
     look = partial(_look, material, models, num_images=_check_images(config))
     start: Healths = {}
+    traces: list[Trace] = []
     steps = kept = images = 0
     for stage in config.stages:
         if not isinstance(model, MergedModel):
@@ -81,7 +87,8 @@ def run_stages(
         if plan.problems and not start:
             start = look(plan.result())
         for problem in plan.problems:
-            solved = optimise(problem, partial(_onward, observe, steps), checkpoint)
+            solved, trace = traced(problem, observe, checkpoint, steps)
+            traces.append(trace)
             steps += solved.steps
             kept += solved.kept
             images += solved.steps * problem.images
@@ -90,14 +97,23 @@ def run_stages(
         return Merging(model, steps, ())
     averaging = _averaged(base, scope)
     seen = health_metrics(start, look(model), look(averaging), kept)
-    return Merging(model, steps, (*seen, Metric(ADAPT, MEAN, IMAGES_DRAWN, float(images))))
+    drawn = Metric(ADAPT, MEAN, IMAGES_DRAWN, float(images))
+    return Merging(model, steps, (*seen, drawn, *_bank_errors(model)), tuple(traces))
+
+
+def _bank_errors(model: Model) -> Iterator[Metric]:
+    """Yield what each task's vector lost to factors of low rank; nothing where none is used."""
+    lost = model.bank_error if isinstance(model, Routed) else {}
+    yield from (Metric(ADAPT, task, BANK_ERROR, value) for task, value in lost.items())
+    if lost:
+        yield Metric(ADAPT, MEAN, BANK_ERROR, sum(lost.values()) / len(lost))
 
 
 def model_features(
     material: Material, model: MergedModel, images: Samples, task: str
 ) -> Float[Tensor, "sample feature"]:
     """Give the tower's features of all images for a task, before any correction."""
-    batches = _batches(material, images)
+    batches = input_batches(material, images)
     return torch.cat([model.tower_features(batch, task) for batch in batches])
 
 
@@ -105,20 +121,21 @@ def model_logits(
     material: Material, model: Model, task: str, role: Role
 ) -> Float[Tensor, "sample class"]:
     """Give the model's logits on all images of a role of a task, on the CPU."""
-    batches = _batches(material, material.task(task).samples(role))
+    batches = input_batches(material, material.task(task).samples(role))
     return torch.cat([model.logits(batch, task).cpu() for batch in batches])
 
 
 def model_answers(material: Material, model: Routed, task: str, role: Role) -> Answers:
     """Give a routed model's answers on all images of a role of a task, on the CPU."""
-    batches = _batches(material, material.task(task).samples(role))
+    batches = input_batches(material, material.task(task).samples(role))
     parts = zip(*(model.answers(batch) for batch in batches), strict=True)
     return Answers(*(torch.cat(part).cpu() for part in parts))
 
 
-def _batches(
+def input_batches(
     material: Material, images: Samples, num_images: int | None = None
 ) -> Iterator[ModelInput]:
+    """Give samples as the tower reads them, so many at a time as are measured at once."""
     return images.batches(_BATCH, material.config.preprocess, first=num_images)
 
 
@@ -126,10 +143,6 @@ def _adapt_features(
     material: Material, model: MergedModel, task: str
 ) -> Float[Tensor, "sample feature"]:
     return model_features(material, model, material.task(task).adapt, task)
-
-
-def _onward(observe: Callable[[Progress], None], before: int, progress: Progress) -> None:
-    observe(progress._replace(before=before))
 
 
 def _check_images(config: RunConfig) -> int:
@@ -148,7 +161,7 @@ def _look(material: Material, models: IndividualModels, model: Model, num_images
     """Give what the model's predictions on the first adapt images of every task look like."""
     found = {}
     for task in material.tasks:
-        batches = _batches(material, task.adapt, num_images)
+        batches = input_batches(material, task.adapt, num_images)
         logits = torch.cat([model.logits(batch, task.name).cpu() for batch in batches])
         own = models.facts(task.name, task.name, "adapt").logits[: len(logits)]
         found[task.name] = health(logits, own)

@@ -5,18 +5,18 @@ from typing import TYPE_CHECKING, Any
 
 from distmerge.errors import ConfigError
 from distmerge.report.content import Figure, Kind
-from distmerge.report.palette import COLOURS, SHADES, looks
+from distmerge.report.palette import COLOURS, looks
+from distmerge.report.panels import INK, clouds, heat
 
 if TYPE_CHECKING:
     import altair as alt
 
-_INK = "currentColor"
 _CONFIG: Mapping[str, Any] = {
     "background": None,
     "font": "system-ui, sans-serif",
     "view": {"stroke": None},
     "axis": {
-        **dict.fromkeys(("labelColor", "titleColor", "domainColor", "tickColor"), _INK),
+        **dict.fromkeys(("labelColor", "titleColor", "domainColor", "tickColor"), INK),
         "gridColor": "var(--line)",
         "labelFontSize": 12,
         "titleFontSize": 12,
@@ -24,7 +24,7 @@ _CONFIG: Mapping[str, Any] = {
         "labelLimit": 190,
     },
     "legend": {
-        **dict.fromkeys(("labelColor", "titleColor"), _INK),
+        **dict.fromkeys(("labelColor", "titleColor"), INK),
         "labelFontSize": 12,
         "labelLimit": 170,
         "orient": "bottom",
@@ -35,7 +35,7 @@ _CONFIG: Mapping[str, Any] = {
 _ROW, _TASK_ROW = 24, 26  # pixels
 _MANY = 300  # dots; then they are smaller
 # Pale colours on white paper need an edge.
-_DOT: Mapping[str, Any] = {"filled": True, "stroke": _INK, "strokeWidth": 0.7}
+_DOT: Mapping[str, Any] = {"filled": True, "stroke": INK, "strokeWidth": 0.7}
 _PICKED = "chosen == '' || datum.series == chosen"
 
 
@@ -57,8 +57,9 @@ def chart(figure: Figure) -> dict[str, Any]:
     made = _KINDS[figure.kind](figure).add_params(
         alt.param(name="chosen", value=""), alt.param(name="columns", value=4)
     )
-    whole = made.properties(autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
-    spec: dict[str, Any] = whole.to_dict(validate=False)
+    if figure.kind != "clouds":  # several views cannot be fitted
+        made = made.properties(autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
+    spec: dict[str, Any] = made.to_dict(validate=False)
     spec.pop("$schema", None)  # an address
     return {**spec, "config": _CONFIG}
 
@@ -76,7 +77,7 @@ def _looks(figure: Figure, *, has_legend: bool = True) -> dict[str, Any]:
     known = looks(figure.series, list(figure.frame["series"]))
     names = list(known)
     legend = _legend() if has_legend else None
-    colours = [look.colour or _INK for look in known.values()]
+    colours = [look.colour or INK for look in known.values()]
     shapes = [look.shape for look in known.values()]
     return {
         "color": alt.Color("series:N", scale=alt.Scale(domain=names, range=colours), legend=legend),
@@ -150,6 +151,36 @@ def _lines(figure: Figure) -> "alt.LayerChart":
     return alt.layer(lines, dots)
 
 
+def _curves(figure: Figure) -> "alt.LayerChart":
+    import altair as alt
+
+    encodings = _looks(figure)
+    known = looks(figure.series, list(figure.frame["series"]))
+    dash = alt.StrokeDash(
+        "series:N",
+        scale=alt.Scale(domain=list(known), range=[list(look.dash) for look in known.values()]),
+        legend=_legend(),
+    )
+    whole = alt.Axis(tickMinStep=1, labelOverlap=True)
+    x = alt.X("x:Q", title=figure.x, scale=alt.Scale(zero=False, nice=False), axis=whole)
+    y = alt.Y("value:Q", title=figure.y, scale=alt.Scale(zero=False))
+    base = alt.Chart(_data(figure)).properties(height=300)
+    shape = encodings.pop("shape")
+    lines = base.mark_line(strokeWidth=1.6).encode(
+        x=x, y=y, strokeDash=dash, detail="part:N", **encodings
+    )
+    tooltip = [
+        alt.Tooltip("series:N", title="method"),
+        *([alt.Tooltip("part:N", title="problem")] if figure.frame["part"].any() else []),
+        alt.Tooltip("x:Q", title=figure.x, format=",.4~g"),
+        alt.Tooltip("value:Q", title=figure.y, format=".4~g"),
+    ]
+    dots = base.mark_point(size=26, **_DOT).encode(
+        x=x, y=y, shape=shape, tooltip=tooltip, **encodings
+    )
+    return alt.layer(lines, dots)
+
+
 def _points(figure: Figure) -> "alt.LayerChart":
     import altair as alt
 
@@ -159,7 +190,7 @@ def _points(figure: Figure) -> "alt.LayerChart":
     y = alt.Y("value:Q", title=figure.y, scale=alt.Scale(zero=False))
     base = alt.Chart(data).properties(height=340)
     front = base.transform_filter("datum.front").mark_line(
-        color=_INK, strokeWidth=1.5, strokeDash=[4, 3], interpolate="step-after", opacity=0.6
+        color=INK, strokeWidth=1.5, strokeDash=[4, 3], interpolate="step-after", opacity=0.6
     )
     tooltip = [
         alt.Tooltip("series:N", title="method"),
@@ -193,39 +224,6 @@ def _bars(figure: Figure) -> "alt.Chart":
     ).properties(height=len(names) * _ROW)
 
 
-def _heat(figure: Figure) -> "alt.Chart":
-    import altair as alt
-
-    rows = list(dict.fromkeys(figure.frame["label"]))
-    places = figure.frame["place"].nunique()
-    axis = alt.Axis(
-        labelAngle=0, labelOverlap=True, values=list(dict.fromkeys(figure.frame["place"]))[::8]
-    )
-    tooltip = [
-        alt.Tooltip("label:N", title="task"),
-        alt.Tooltip("name:N", title="tensor"),
-        alt.Tooltip("value:Q", title="coefficient", format=".3f"),
-    ]
-    shade = alt.Color(
-        "value:Q",
-        scale=alt.Scale(scheme=SHADES),
-        legend=alt.Legend(title="coefficient", gradientLength=180, format=".2f"),
-    )
-    return (
-        alt.Chart(_data(figure))
-        .mark_rect()
-        .encode(
-            x=alt.X(
-                "place:O", title=figure.x, axis=axis if places > 16 else alt.Axis(labelAngle=0)
-            ),
-            y=alt.Y("label:N", sort=rows, title=None),
-            color=shade,
-            tooltip=tooltip,
-        )
-        .properties(height=len(rows) * _ROW)
-    )
-
-
 def _parallel(figure: Figure) -> "alt.LayerChart":
     import altair as alt
 
@@ -243,7 +241,7 @@ def _parallel(figure: Figure) -> "alt.LayerChart":
         x=x, y=y, detail="label:N", opacity=strength, tooltip=tooltip
     )
     texts = base.transform_filter("datum.text != ''").mark_text(
-        color=_INK, dx=6, dy=-7, align="left", fontSize=11
+        color=INK, dx=6, dy=-7, align="left", fontSize=11
     )
     return alt.layer(lines, texts.encode(x=x, y=y, text="text:N"))
 
@@ -251,8 +249,10 @@ def _parallel(figure: Figure) -> "alt.LayerChart":
 _KINDS: Mapping[Kind, Callable[[Figure], Any]] = {
     "dots": _dots,
     "lines": _lines,
-    "heat": _heat,
+    "curves": _curves,
+    "heat": heat,
     "points": _points,
+    "clouds": clouds,
     "bars": _bars,
     "parallel": _parallel,
 }

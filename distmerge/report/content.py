@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import pandas as pd
 
-Kind = Literal["dots", "lines", "heat", "points", "bars", "parallel"]
+Kind = Literal["dots", "lines", "curves", "heat", "points", "clouds", "bars", "parallel"]
 MISSING = "-"
 
 
@@ -47,8 +47,10 @@ class Figure:
     """What to draw, not how: the numbers are in ``frame``, in columns that the kind knows.
 
     ``dots``: label, series, value, spread. ``lines``: label (a step of the x axis), series, value.
-    ``heat``: label (a row), place (a column), name, value. ``points``: series, label, x, value,
-    front. ``bars``: series, label, value. ``parallel``: label (a line), axis, position in
+    ``curves``: series, part (a line of its own), x, value, as they are. ``heat``: label (a row),
+    place (a column), name, value; block (what columns belong to) and frame (a step of a slider) may
+    be there. ``points``: series, label, x, value, front. ``clouds``: series, label (a panel), x,
+    value. ``bars``: series, label, value. ``parallel``: label (a line), axis, position in
     ``[0, 1]``, text, value.
     """
 
@@ -66,6 +68,15 @@ class Figure:
     """All merged methods of the report, so that each has one colour in all figures."""
     table: Table | None = None
     """The numbers drawn, unless a table beside the figure has them."""
+    shade: str = ""
+    """What the shades of ``heat`` are, with the unit."""
+    cell: str = ""
+    """What a cell of ``heat`` is named by."""
+
+    @property
+    def frames(self) -> list[int]:
+        """The steps of the slider, in order; none without one."""
+        return sorted(set(self.frame["frame"])) if "frame" in self.frame else []
 
 
 @dataclass(frozen=True)

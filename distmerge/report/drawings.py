@@ -17,6 +17,8 @@ _ROW = 0.24
 _DPI = 300
 _LETTERS = 80  # of a title, in one line
 _INK = "black"
+_MANY = 40  # columns of a heat map; more do not get a label each
+_PANELS = 4  # of clouds, abreast
 
 
 def write_drawings(report: Report, folder: Path) -> list[Path]:
@@ -47,10 +49,10 @@ def write_drawings(report: Report, folder: Path) -> list[Path]:
 
 
 def _height(figure: Figure) -> float:
-    rows = figure.frame["label"].nunique()
     legend = 0 if _names_itself(figure) else 0.18 * len(set(figure.frame.get("series", ()))) / 2
-    is_by_row = figure.kind in {"dots", "heat", "bars"}
-    return min(40.0, 1.2 + _ROW * rows + legend) if is_by_row else _HEIGHT + legend
+    if figure.kind not in {"dots", "heat", "bars"}:
+        return _HEIGHT + legend
+    return min(40.0, 1.2 + _ROW * figure.frame["label"].nunique() + legend)
 
 
 def _plain(text: str) -> str:
@@ -138,15 +140,56 @@ def _bars(figure: Figure, axes: "Axes") -> None:
     axes.set_xlabel(figure.x, fontsize=8)
 
 
+def _curves(figure: Figure, axes: "Axes") -> None:
+    frame = figure.frame
+    for name, look in looks(figure.series, list(frame["series"])).items():
+        own = frame[frame["series"] == name]
+        line = (0, look.dash if len(look.dash) > 1 and look.dash[1] else ())
+        for number, (_, part) in enumerate(own.groupby("part", sort=False)):
+            label = None if number else _plain(name)
+            style = {**_style(look), "markersize": 3}
+            axes.plot(part["x"], part["value"], linestyle=line, label=label, lw=1.0, **style)
+    axes.set_xlabel(figure.x, fontsize=8)
+    axes.set_ylabel(figure.y, fontsize=8)
+    axes.grid(linewidth=0.4)
+    _legend(axes, figure)
+
+
 def _heat(figure: Figure, axes: "Axes") -> None:
-    wide = figure.frame.pivot_table(index="label", columns="place", values="value", sort=False)
+    frame = figure.frame
+    if figure.frames:
+        frame = frame[frame["frame"] == figure.frames[-1]]
+    wide = frame.pivot_table(index="label", columns="place", values="value", sort=False)
     names = list(wide.index)
     picture = axes.imshow(wide.to_numpy(), aspect="auto", cmap=SHADES, interpolation="nearest")
     _rows(axes, names)
+    places = frame.drop_duplicates("place")
+    titles = places.get("block", places["place"]).astype(str).reset_index(drop=True)
+    starts = titles[titles != titles.shift()]
+    if "block" in frame or len(titles) < _MANY:
+        axes.set_xticks(starts.index, map(_plain, starts), rotation=30, ha="right", fontsize=7)
     axes.set_xlabel(figure.x, fontsize=8)
     bar = axes.figure.colorbar(picture, ax=axes, shrink=0.9)
-    bar.set_label("coefficient", fontsize=8)
+    bar.set_label(figure.shade, fontsize=8)
     bar.ax.tick_params(labelsize=7)
+
+
+def _clouds(figure: Figure, axes: "Axes") -> None:
+    """Draw the panels as squares of one plane, each with its own scale."""
+    frame, corner = figure.frame.copy(), {}
+    for number, (label, panel) in enumerate(frame.groupby("label", sort=False)):
+        corner[label] = (number % _PANELS * 1.15, -(number // _PANELS) * 1.25)
+        for name, shift in zip(("x", "value"), corner[label], strict=True):
+            low, high = panel[name].min(), panel[name].max()
+            frame.loc[panel.index, name] = (panel[name] - low) / ((high - low) or 1) + shift
+    for name, look in looks(figure.series, list(figure.series)).items():
+        own = frame[frame["series"] == name]
+        style = {**_style(look), "markersize": 2}
+        axes.plot(own["x"], own["value"], linestyle="", alpha=0.7, label=_plain(name), **style)
+    for label, (x, y) in corner.items():
+        axes.text(x, y + 1.04, _plain(str(label)), fontsize=7)
+    axes.set_axis_off()
+    _legend(axes, figure)
 
 
 def _parallel(figure: Figure, axes: "Axes") -> None:
@@ -168,8 +211,10 @@ def _parallel(figure: Figure, axes: "Axes") -> None:
 _KINDS: Mapping[Kind, Callable[[Figure, "Axes"], None]] = {
     "dots": _dots,
     "lines": _lines,
+    "curves": _curves,
     "heat": _heat,
     "points": _points,
+    "clouds": _clouds,
     "bars": _bars,
     "parallel": _parallel,
 }

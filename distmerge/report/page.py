@@ -9,7 +9,7 @@ from distmerge.report.charts import chart
 from distmerge.report.content import Figure, Report, Table
 from distmerge.report.plain import finite
 
-_TEMPLATE, _STYLE, _SCRIPT = "template.html", "style.css", "page.js"
+_TEMPLATE, _STYLE, _SCRIPT, _LIVE = "template.html", "style.css", "page.js", "live.js"
 _GLOBAL = "window.vegaEmbed = vegaEmbed;"  # what page.js needs of the bundle
 
 
@@ -19,6 +19,25 @@ def page(report: Report) -> str:
     Raises:
         ConfigError: altair or what comes with it is not installed.
     """
+    return _rendered(report, version="")
+
+
+def live_page(report: Report, version: str) -> str:
+    """Give the page as it is served: it asks its own server alone, whether there is another.
+
+    Raises:
+        ConfigError: altair or what comes with it is not installed.
+    """
+    return _rendered(report, version=version)
+
+
+def waiting_page(reason: str, version: str) -> str:
+    """Give the page of a study that cannot be shown yet."""
+    nothing = Report("waiting for results", (reason,), (), (), (), (), ())
+    return _rendered(nothing, version=version)
+
+
+def _rendered(report: Report, version: str) -> str:
     try:
         import jinja2
         import vl_convert
@@ -36,6 +55,8 @@ def page(report: Report) -> str:
         report=report,
         style=_read(_STYLE),
         script=_read(_SCRIPT),
+        version=version,
+        live=_read(_LIVE) if version else "",
         library=vl_convert.javascript_bundle(_GLOBAL) if specifications else "",
         specifications=_json(specifications),
     )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from distmerge.report.pictures import Pictures, read_pictures
 from distmerge.results import (
     MEAN,
     REFERENCES,
@@ -11,6 +12,7 @@ from distmerge.results import (
     last_attempts,
     leaderboard,
     load,
+    picture_name,
     runs,
     task_columns,
 )
@@ -58,6 +60,22 @@ class StudyResults:
             ids = (run_id,) if method in REFERENCES else tuple(latest.index)
             found[method] = ids
         return found
+
+    @cached_property
+    def firsts(self) -> dict[str, str]:
+        """The best run of every merged method, the best method first."""
+        ids = dict(zip(self.usable["method"], self.usable["run_id"], strict=True))
+        return {method: ids[method] for method in self.series}
+
+    @cached_property
+    def pictures(self) -> dict[str, Pictures]:
+        """What the best run of every merged method kept for its report, if it did."""
+        places = {method: picture_name(self.name, run) for method, run in self.firsts.items()}
+        read = {
+            method: read_pictures(self.store.find_file(place), place)
+            for method, place in places.items()
+        }
+        return {method: found for method, found in read.items() if found}
 
     @cached_property
     def means(self) -> "pd.DataFrame":

@@ -15,7 +15,8 @@ from distmerge.results.reading import load
 from distmerge.results.record import Metric, RunRecord, Status
 from distmerge.results.row_file import Finding
 from distmerge.results.runs import INPUTS, REFERENCES, SUITE_PREFIX, runs
-from distmerge.results.store import RunStore
+from distmerge.results.schema import record_rows
+from distmerge.results.store import RunStore, picture_name
 
 __all__ = [
     "ADAPT",
@@ -40,6 +41,8 @@ __all__ = [
     "open_folder",
     "pareto",
     "patiently",
+    "picture_name",
+    "record_rows",
     "runs",
     "suite_columns",
     "suspicions",

@@ -10,12 +10,14 @@ from distmerge.remote import open_url
 from distmerge.results.files import PROBE, Folder, open_folder
 from distmerge.results.row_file import NAME, Finding, RowFile, inspect
 from distmerge.results.runs import REFERENCES
+from distmerge.results.store import PICTURES
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 RECIPES, BEST, RUNS, STUDIES = "_recipes/", "_best/", "_runs/", "_studies/"
 """What lies beside the rows: models, exported models, checkpoints, states of searches."""
+WATCHED = ("_logs/", "_tensorboard/")
 LEFT = "left by a writer that was killed"
 
 
@@ -68,7 +70,7 @@ def _strays(places: Sequence[str]) -> Iterator[Finding]:
                 mend = "readers skip it; delete it if no sweep is running"
                 yield Finding(place, LEFT, mend)
         elif place.startswith("_"):
-            if not place.startswith((PROBE, RECIPES, BEST, RUNS, STUDIES)):
+            if not place.startswith((PROBE, RECIPES, PICTURES, BEST, RUNS, STUDIES, *WATCHED)):
                 yield Finding(place, "foreign file", "readers skip it; move it elsewhere")
         elif not NAME.fullmatch(place):
             mend = "move it elsewhere: pandas.read_parquet takes every file here for rows"
@@ -156,7 +158,7 @@ def _without_recipe(files: Sequence[RowFile], places: Sequence[str]) -> Iterator
 def _without_rows(files: Sequence[RowFile], places: Iterable[str]) -> Iterator[Finding]:
     good = {(file.study, file.run_id) for file in files if file.is_ok}
     for place in places:
-        if not place.startswith((RECIPES, BEST)) or _is_hidden(place):
+        if not place.startswith((RECIPES, PICTURES, BEST)) or _is_hidden(place):
             continue
         _, study, *rest = place.split("/")
         run_id = rest[0].removesuffix(".safetensors") if rest else ""

@@ -1,7 +1,7 @@
 """The results dataset: one Parquet file per attempt at a run."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,13 +12,15 @@ from distmerge.results.files import PATIENCE_S, Folder, open_folder, patiently
 from distmerge.results.reading import read_rows
 from distmerge.results.record import RunRecord
 from distmerge.results.schema import arrow_schema, arrow_table
-from distmerge.spec import Hyper
+from distmerge.spec import Hyper, digest
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # Characters that every reader takes literally in hive paths: nothing is URL-encoded.
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+PICTURES = "_pictures/"
+"""What lies beside the rows: of every run, what a report shows and no row holds."""
 
 
 class _Attempt(NamedTuple):
@@ -88,6 +90,9 @@ class RunStore:
             numbers = None if earlier is None else {*earlier, record.attempt}
             attempts = list(self._attempts(folder, record.run_id, numbers))
             self._withdraw_superseded(attempts, _parquet(table.slice(0, 0)))
+        if record.pictures and record.status == "ok":  # last: no row is lost for a picture
+            pictures = f"{self._folder.root}/{picture_name(record.study, record.run_id)}"
+            self._folder.write(pictures, record.pictures)
 
     def records(self, study: str) -> "pd.DataFrame":
         """Give all rows of a study, of every attempt; no row if nothing is stored yet.
@@ -108,14 +113,26 @@ class RunStore:
         found = {path.removeprefix(f"{root}/study=").split("/", 1)[0] for path in self._files()}
         return sorted(found)
 
-    def chosen_study(self, study: str | None) -> str:
+    def version(self) -> str:
+        """Give what changes whenever a file of rows or pictures comes or goes.
+
+        Raises:
+            ResultsError: the place cannot be listed.
+        """
+        return digest([*self._files(), *self.file_names(PICTURES[:-1])])
+
+    def chosen_study(self, study: str | None, others: Iterable[str] = ()) -> str:
         """Give the study that is named, or the only one.
+
+        Args:
+            study: a name.
+            others: studies that are here without a row.
 
         Raises:
             ConfigError: there is no such study, or several and none is named.
             ResultsError: nothing is stored yet, or the place cannot be listed.
         """
-        names = self.studies()
+        names = sorted({*self.studies(), *others})
         if not names:
             raise ResultsError(f"{self.root}: no results here; a sweep makes them")
         if study is not None and study not in names:
@@ -222,6 +239,11 @@ class RunStore:
 
     def _is_ok(self, path: str) -> bool:
         return bool(self._folder.first_value(path, "status") == "ok")
+
+
+def picture_name(study: str, run_id: str) -> str:
+    """Give where a run's pictures lie below the root of the results."""
+    return f"{PICTURES}{study}/{run_id}.safetensors"
 
 
 def _attempt_path(folder: str, run_id: str, number: int) -> str:

@@ -101,3 +101,12 @@ def test_a_plan_has_no_json(
 ) -> None:
     study = str(written(world, tmp_path))
     assert "leave out --json" in failure(capsys, "sweep", study, "--plan", "--json")
+
+
+def test_a_served_report_writes_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = failure(capsys, "report", str(tmp_path), "--serve", "--markdown", "-o", "a.html")
+    assert "--serve writes no file; leave out -o, --markdown" in said
+
+
+def test_a_port_alone_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--port" in failure(capsys, "report", str(tmp_path), "--port", "1")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from distmerge.coordinator import (
+    Checkpoint,
     FeatureStore,
     LocalModels,
     Merging,
@@ -72,10 +73,11 @@ def learned_by(
     *,
     models: IndividualModels | None = None,
     observe: Callable[[Progress], None] | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Merging:
     """Run the stages of ``config``, with another port if one is given."""
-    port = models or session.models
-    return run_stages(config, session.material, session.vectors, port, observe or ignored)
+    port, look = models or session.models, observe or ignored
+    return run_stages(config, session.material, session.vectors, port, look, checkpoint)
 
 
 def merged_by(

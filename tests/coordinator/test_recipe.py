@@ -24,6 +24,7 @@ from distmerge.models import load_head, save_head
 from distmerge.run import Session
 from distmerge.spec import ModelFiles, Value
 from distmerge.taskvectors import merge, task_vectors
+from distmerge.tensorfiles import header_of
 from tests.coordinator.sessions import config_of, learned_by, merged_by, session_of
 
 
@@ -218,3 +219,15 @@ def test_the_text_beside_the_tensors_is_kept(
     for path in folder.iterdir():
         with safetensors.safe_open(path, framework="pt") as file:
             assert file.metadata() == text
+
+
+def test_coefficients_carry_the_names_of_their_columns(
+    session: Session, plain: MergedModel, routed: Model
+) -> None:
+    texts = header_of(recipe_bytes(plain))[0]["__metadata__"]
+    segments = session.vectors.layout.segments
+    assert json.loads(texts["tensors"]) == [segment.name for segment in segments]
+    blocks = json.loads(texts["blocks"])
+    assert len(blocks) == len(segments)
+    assert list(dict.fromkeys(blocks)) == ["stem", "block.0", "block.1", "final"]
+    assert "tensors" not in header_of(recipe_bytes(routed))[0]["__metadata__"]

@@ -17,6 +17,8 @@ STUDY = RECORD.study
 TASKS = ("alpha", "beta", "gamma")
 COEFFICIENTS = np.arange(12.0).reshape(3, 4) / 10  # task by tensor
 TENSORS = ("conv.weight", "norm.bias", "norm.weight", "proj")
+BLOCKS = ("stem", "block.0", "block.0", "final")
+STEPS = 4  # of which a point is kept, in the pictures of a run
 
 
 def metrics(
@@ -99,11 +101,54 @@ def stored(root: Path, *records: RunRecord) -> str:
     return str(root)
 
 
-def with_recipe(root: str, record: RunRecord, *, is_exported: bool = False) -> None:
+def pictures(*, is_routed: bool = False, lost: tuple[str, ...] = ()) -> bytes:
+    """Give what a run kept for its report: learned and corrected, or routed.
+
+    Features of the tasks in ``lost`` were not finite.
+    """
+    grid = np.arange(20.0).reshape(10, 2) / 10
+    tensors: dict[str, np.ndarray] = {"calibration.report": np.tile([4.0, 0.5, 0.4], (15, 1))}
+    for number, task in enumerate(TASKS):
+        kinds = 2 if is_routed else 3
+        tensors[f"points.{task}"] = np.stack([grid + kind + number for kind in range(kinds)])
+        tensors[f"distance.{task}"] = np.array([0.4, 0.2][: kinds - 1])
+        if is_routed:
+            tensors[f"sent.{task}"] = np.roll([0.8, 0.2, 0.0], number)
+            tensors[f"weights.{task}"] = np.roll([[0.7, 0.2, 0.1], [0.1, 0.1, 0.0]], number, axis=1)
+            tensors[f"routing.{task}"] = np.tile(np.roll([0.7, 0.2, 0.1], number), (6, 1))
+        else:
+            tensors[f"layers.{task}"] = np.array([0.1, 0.2 + number / 10])
+        for kind in ("points", "distance", "layers") if task in lost else ():
+            tensors[f"{kind}.{task}"] = np.full_like(tensors[f"{kind}.{task}"], np.nan)
+    problems: list[dict[str, object]] = []
+    if is_routed:
+        tensors["uncertainty.report"] = np.array([[4.0, 0.5, 0.4], [0.0, np.nan, np.nan]] * 7)
+    else:
+        points = np.arange(STEPS) * 10
+        values = np.stack([COEFFICIENTS * point / 30 for point in points])
+        numbers: dict[str, np.ndarray] = {"steps": points.astype(np.int32), "coefficients": values}
+        numbers |= {"losses": np.array([2.0, 1.5, 1.0, np.nan])}
+        numbers |= {"check_steps": np.array([10, 20], np.int32), "scores": np.array([0.5, 0.6])}
+        tensors |= {f"trace.0.{name}": array for name, array in numbers.items()}
+        problems.append({"problem": "coefficients", "before": 0, "groups": TENSORS})
+    plain: dict[str, np.ndarray] = {
+        k: v.astype(np.float32) if v.dtype == float else v for k, v in tensors.items()
+    }
+    texts = {"problems": problems, "tasks": TASKS, "unseen": []}
+    metadata = {name: json.dumps(text) for name, text in texts.items()}
+    content: bytes = safetensors.numpy.save(plain, metadata)
+    return content
+
+
+def with_recipe(
+    root: str, record: RunRecord, *, is_exported: bool = False, is_named: bool = False
+) -> None:
     """Store the recipe of a run, and its coefficients by name if it is exported."""
     store = RunStore(root, HYPERS)
     folder = f"{record.study}/{record.run_id}"
     metadata = {"selection": json.dumps({"density": 0.2})}
+    if is_named:
+        metadata |= {"tensors": json.dumps(TENSORS), "blocks": json.dumps(BLOCKS)}
     content = safetensors.numpy.save({"coefficients": COEFFICIENTS}, metadata)
     store.write_file(f"_recipes/{folder}.safetensors", content)
     if is_exported:
@@ -113,6 +158,8 @@ def with_recipe(root: str, record: RunRecord, *, is_exported: bool = False) -> N
 
 def full(root: Path) -> str:
     """Store a study that has data for every section; give where."""
-    place = stored(root, *FULL)
-    with_recipe(place, LEARNED[0])
+    kept = {LEARNED[0].run_id: pictures(), "r0": pictures(is_routed=True)}
+    records = (replace(record, pictures=kept.get(record.run_id, b"")) for record in FULL)
+    place = stored(root, *records)
+    with_recipe(place, LEARNED[0], is_named=True)
     return place

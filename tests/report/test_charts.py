@@ -9,7 +9,7 @@ from distmerge.report import Report
 from distmerge.report.charts import chart
 
 SLUGS = ("leaderboard", "tasks", "corruption", "cost", "importance", "routing")
-KINDS = (*SLUGS, "settings-learner", "coefficients-learner")
+KINDS = (*SLUGS, "settings-learner", "coefficients-learner", "losses", "features-learner")
 
 
 def numbers(spec: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,7 +1,5 @@
 import json
 import re
-import shutil
-import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -16,7 +14,6 @@ from distmerge.report import Report, page, study_report
 from distmerge.results import Metric
 from tests.report.results import LEARNED, LOST, accurate, learned, stored
 
-CHROMIUM = shutil.which("chromium")
 EVIL = "</script><img src=x onerror=alert(1)>"
 
 
@@ -139,25 +136,3 @@ def test_a_thousand_runs_are_one_page_in_bounded_time_and_size(tmp_path: Path) -
     text = page(study_report(root))
     assert time.process_time() - start < 60  # 6 s on an idle core; others' load does not count
     assert len(text) < 5_000_000
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
-def test_a_browser_without_network_draws_every_figure(
-    full_report: Report, text: str, tmp_path: Path
-) -> None:
-    assert CHROMIUM is not None
-    (tmp_path / "report.html").write_text(text)
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000"]
-    command = [CHROMIUM, *flags, "--host-resolver-rules=MAP * ~NOTFOUND"]
-    profile = [f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
-    done = subprocess.run(
-        [*command, *profile, (tmp_path / "report.html").as_uri()],
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    drawn = re.findall(r'<svg [^>]*class="marks"', done.stdout)
-    assert len(drawn) == len(full_report.figures)
-    assert 'data-drawn="yes"' in done.stdout

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from distmerge.errors import ResultsError
-from distmerge.report import Report, study_report
+from distmerge.report import Report, page, study_report, write_drawings
 from distmerge.report.content import Figure, Section, Table, percent
-from distmerge.results import RunStore, leaderboard, load
+from distmerge.results import RunRecord, RunStore, leaderboard, load
 from distmerge.spec import load_study
 from tests.report.results import (
     FULL,
@@ -15,9 +15,11 @@ from tests.report.results import (
     LOST,
     REFERENCES,
     STUDY,
+    TASKS,
     TENSORS,
     accurate,
     learned,
+    pictures,
     stored,
     with_recipe,
 )
@@ -51,6 +53,8 @@ def test_a_study_with_all_data_has_every_section(full_report: Report) -> None:
         "cost",
         "settings",
         "coefficients",
+        "training",
+        "representation",
         "routing",
         "calibration",
         "failures",
@@ -69,6 +73,8 @@ def test_a_poor_study_says_what_is_left_out_and_why(tmp_path: Path) -> None:
         "Seen and unseen tasks": "no task was left out of the merge (unseen in the study file)",
         "Settings": "no setting was varied: one configuration per method",
         "Merging coefficients": "no recipe with coefficients lies beside the rows",
+        "Learning, step by step": "no run kept how it learned: nothing was learned, or it is older",
+        "Representation bias": "no run kept features of its images: the runs are older",
         "Routing": "no method has a router",
         "Calibration and uncertainty": "no run has calibration errors",
         "Failed and pruned runs": "every run ended well",
@@ -153,9 +159,18 @@ def test_coefficients_come_from_the_best_runs_recipe(full_report: Report) -> Non
         "beta": 0.55,
         "gamma": 0.95,
     }
-    assert frame["name"].iloc[0] == "tensor 1 of 4"
+    assert tuple(frame["name"].unique()) == TENSORS
+    assert tuple(frame["block"].unique()) == ("stem", "0", "final")
     row = table(full_report, "coefficients")["learner"]
     assert (row["least"], row["most"], row["task vectors"]) == ("0.000", "1.100", "trimmed to 0.2")
+
+
+def test_tensors_of_an_older_recipe_are_numbered(tmp_path: Path) -> None:
+    root = stored(tmp_path, LEARNED[0])
+    with_recipe(root, LEARNED[0])
+    frame = figure(study_report(root), "coefficients-learner").frame
+    assert frame["name"].iloc[0] == "tensor 1 of 4"
+    assert "block" not in frame
 
 
 def test_an_exported_model_names_the_tensors(tmp_path: Path) -> None:
@@ -172,11 +187,95 @@ def test_a_recipe_that_is_torn_is_named(tmp_path: Path) -> None:
         study_report(root)
 
 
+def test_coefficients_move_from_step_to_step(full_report: Report) -> None:
+    moving = figure(full_report, "moving-learner")
+    assert moving.frames == [0, 10, 20, 30]
+    last = moving.frame[(moving.frame["frame"] == 30) & (moving.frame["label"] == "alpha")]
+    assert last.set_index("name")["value"].to_dict() == pytest.approx(
+        {"stem": 0.0, "0": 0.15, "final": 0.3}, abs=1e-3
+    )
+
+
+def test_losses_are_shares_of_the_first_and_scores_in_percent(full_report: Report) -> None:
+    assert figure(full_report, "losses").frame["value"].tolist() == [1.0, 0.75, 0.5]
+    assert figure(full_report, "scores").frame["value"].tolist() == pytest.approx([50, 60])
+    row = table(full_report, "training")["learner"]
+    assert (row["first loss"], row["last loss"], row["steps"]) == ("2", "1", "30")
+
+
+def test_a_correction_stands_beside_what_it_corrects(full_report: Report) -> None:
+    parts = section(full_report, "representation").parts
+    distances = next(p for p in parts if isinstance(p, Table))
+    assert [row[:2] for row in distances.rows] == [
+        ("router", "merged"),
+        ("learner", "merged"),
+        ("learner", "corrected"),
+    ]
+    assert [row[-1] for row in distances.rows] == ["0.400", "0.400", "0.200"]
+
+
+def test_features_are_drawn_in_a_panel_per_task(full_report: Report) -> None:
+    frame = figure(full_report, "features-learner").frame
+    assert set(frame["label"]) == {"alpha", "beta", "gamma"}
+    assert set(frame["series"]) == {"individual", "merged", "corrected"}
+    assert set(figure(full_report, "features-router").series) == {"individual", "merged"}
+
+
+def test_distances_of_layers_are_means_over_tasks(full_report: Report) -> None:
+    assert figure(full_report, "layers").frame["value"].tolist() == pytest.approx([0.1, 0.3])
+
+
+def test_images_are_counted_by_the_task_that_they_are_sent_to(full_report: Report) -> None:
+    sent = figure(full_report, "sent-router").table
+    assert sent is not None
+    assert sent.rows[1] == ("beta", "0.0", "80.0", "20.0")
+
+
+def test_weights_are_shown_image_by_image(full_report: Report) -> None:
+    frame = figure(full_report, "weights-router").frame
+    assert len(frame) == 3 * 3 * 6
+    assert frame["place"].nunique() == 3 * 6
+
+
+def test_empty_bins_are_not_drawn(full_report: Report) -> None:
+    frame = figure(full_report, "reliability-uncertainty").frame
+    assert len(frame[frame["series"] == "router"]) == 7
+    assert figure(full_report, "reliability-calibration").frame["value"].max() == 100
+
+
+@pytest.mark.parametrize("torn", [b"torn", b"\x02\0\0\0\0\0\0\0{}"])
+def test_pictures_that_are_torn_are_named(torn: bytes, tmp_path: Path) -> None:
+    root = stored(tmp_path, replace(LEARNED[0], pictures=torn))
+    with pytest.raises(ResultsError, match=r"_pictures/.*l0.safetensors: no"):
+        study_report(root)
+
+
 def test_routing_is_shown_task_by_task(full_report: Report) -> None:
     rows = table(full_report, "routing")
     assert list(rows) == ["alpha", "beta", "gamma", "mean"]
     assert rows["beta"]["sent to their own task, %"] == "60.0"
     assert rows["mean"]["accuracy, task found, %"] == "40.0"
+
+
+def test_features_that_were_not_finite_are_left_out(tmp_path: Path) -> None:
+    record = replace(LEARNED[0], pictures=pictures(lost=("alpha",)))
+    report = study_report(stored(tmp_path, record))
+    assert set(figure(report, "features-learner").frame["label"]) == {"beta", "gamma"}
+    assert table(report, "representation")["learner"]["alpha"] == "-"
+    assert "layers" not in {one.slug for one in report.figures}
+    assert page(report)
+    assert write_drawings(report, tmp_path)
+
+
+def test_a_run_without_finite_features_has_no_picture_of_them(tmp_path: Path) -> None:
+    record = replace(LEARNED[0], pictures=pictures(lost=TASKS))
+    report = study_report(stored(tmp_path, record))
+    assert "representation" not in {one.slug for one in report.sections}
+
+
+@pytest.mark.parametrize("record", [REFERENCES[0], LOST[0]], ids=["reference", "failed"])
+def test_the_first_run_of_a_study_is_a_report(record: RunRecord, tmp_path: Path) -> None:
+    assert page(study_report(stored(tmp_path, record)))
 
 
 def test_uncertainty_is_shown_of_methods_that_have_it(full_report: Report) -> None:

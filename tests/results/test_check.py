@@ -132,6 +132,11 @@ DAMAGES: dict[str, tuple[Damage, str, str]] = {
         "_recipes/quick-start/f.safetensors",
         "belongs to no run that ended well",
     ),
+    "pictures alone": (
+        write("_pictures/quick-start/gone.safetensors"),
+        "_pictures/quick-start/gone.safetensors",
+        "belongs to no run that ended well",
+    ),
     "best alone": (
         write("_best/quick-start/gone/model.safetensors"),
         "_best/quick-start/gone/model.safetensors",

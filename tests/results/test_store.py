@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distmerge.errors import ResultsError
-from distmerge.results import Metric, RunRecord, RunStore
+from distmerge.results import Metric, RunRecord, RunStore, picture_name
 from distmerge.spec import Hyper
 from tests.results.records import FAILED, RECORD
 from tests.spec.hypers import HYPERS, Fixer
@@ -159,6 +159,36 @@ def test_a_file_that_is_removed_is_gone(store: RunStore, stored: bool) -> None:
     store.remove_file("_runs/quick-start/a.json")
     assert store.find_file("_runs/quick-start/a.json") == b""
     assert files(store) == []
+
+
+def test_pictures_of_a_run_that_ended_well_lie_beside_its_rows(store: RunStore) -> None:
+    store.append(replace(FAILED, pictures=b"lost"))
+    assert store.find_file(picture_name("quick-start", FAILED.run_id)) == b""
+    store.append(replace(RECORD, pictures=b"kept"))
+    assert store.find_file(picture_name("quick-start", RECORD.run_id)) == b"kept"
+
+
+def test_a_picture_that_cannot_be_written_is_named_and_costs_no_row(
+    store: RunStore,
+) -> None:
+    store.write_file("_pictures", b"")
+    with pytest.raises(ResultsError, match=r"_pictures/.*: cannot write"):
+        store.append(replace(RECORD, pictures=b"lost"))
+    assert set(store.finished("quick-start")["run_id"]) == {RECORD.run_id}
+
+
+def test_the_version_changes_with_every_run_that_is_stored(store: RunStore) -> None:
+    empty = store.version()
+    store.append(RECORD)
+    rows = store.version()
+    store.write_file("_runs/quick-start/a.json", b"{}")
+    assert rows == store.version() != empty
+    store.write_file(picture_name("quick-start", RECORD.run_id), b"later than its rows")
+    assert store.version() != rows
+    store.append(RECORD)
+    first = store.version()
+    store.append(replace(RECORD, run_id="other"))
+    assert store.version() != first
 
 
 def test_an_ok_attempt_leaves_other_runs_alone(store: RunStore) -> None:
@@ -336,7 +366,7 @@ STRATEGIES: dict[type[object] | object, st.SearchStrategy[object]] = {
 NAMED: dict[str, st.SearchStrategy[object]] = {
     "run_id": NAME, "study": NAME, "stages": NAME, "attempt": st.integers(0, 10**6),
     "status": st.sampled_from(["ok", "error", "pruned"]), "hyper": HYPER,
-    "metrics": st.lists(METRIC, max_size=3).map(tuple),
+    "metrics": st.lists(METRIC, max_size=3).map(tuple), "pictures": st.binary(max_size=9),
 }  # fmt: skip
 VALUES = st.fixed_dictionaries(
     {field.name: STRATEGIES[field.type] for field in fields(RunRecord) if field.name not in NAMED}

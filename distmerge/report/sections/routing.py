@@ -1,6 +1,6 @@
-"""Whether routers find the task, and whether models know when they err."""
+"""Whether routers find the task of an image."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
@@ -10,14 +10,22 @@ from distmerge.report.content import (
     Omitted,
     Section,
     Table,
-    number,
+    percent,
     shares,
+    slug_of,
     words,
 )
-from distmerge.report.sections.robustness import CLEAN, curve, with_clean
+from distmerge.report.pictures import Pictures
+from distmerge.report.sections.robustness import CLEAN
 from distmerge.report.source import StudyResults
 from distmerge.results import MEAN
 
+MOST_CELLS = 4000
+"""In the picture of weights; beyond, fewer images of every task are shown."""
+_NOT_KEPT = (
+    "To which wrong task an image was sent, and the weights image by image, were not kept by these "
+    "runs."
+)
 _ROUTED = {
     "routing_accuracy": "sent to their own task, %",
     "routing_weight": "weight of the own task, %",
@@ -35,6 +43,7 @@ def routing(results: StudyResults) -> Section | Omitted:
     if not routed:
         return Omitted(title, "no method has a router")
     tables = [_routing_table(method, found) for method in routed]
+    pictured = {m: own for m, own in results.pictures.items() if own.by_task("sent")}
     sent = found["routing_accuracy"]
     sent = sent[sent["task"] != MEAN]
     figure = Figure(
@@ -59,12 +68,86 @@ def routing(results: StudyResults) -> Section | Omitted:
             "A routed model is not told whose image it sees. Accuracy counts where the task is "
             "told, where the model has to find it, and over the classes of all tasks side by side."
         ),
-        (
-            "To which wrong task an image was sent, and the weights image by image, are not in the "
-            "rows."
-        ),
+        *([] if pictured else [_NOT_KEPT]),
     )
-    return Section("routing", title, sentences, (figure, *tables))
+    more = (part for method, own in pictured.items() for part in _pictures(method, own))
+    return Section("routing", title, sentences, (figure, *tables, *more))
+
+
+def _pictures(method: str, own: Pictures) -> Iterator[Figure | Table]:
+    sent, weights = own.by_task("sent"), own.by_task("weights")
+    title = f"Where {method} sends every task's images, in percent"
+    rows = [
+        {"label": _named(task, own), "place": expert, "name": expert, "value": 100 * float(share)}
+        for task, shares_ in sent.items()
+        for expert, share in zip(own.tasks, shares_, strict=True)
+    ]
+    yield Figure(
+        slug=f"sent-{slug_of(method)}",
+        title=f"Where {method} sends the images of every task",
+        kind="heat",
+        frame=pd.DataFrame(rows),
+        x="task whose model an image gets most of",
+        y="task",
+        says="Rows are true tasks, columns the tasks found; the table has the numbers.",
+        table=_matrix(
+            title, own, {task: [percent(float(v)) for v in row] for task, row in sent.items()}
+        ),
+        shade="images, %",
+        cell="sent to",
+    )
+    yield _samples(method, own)
+    cells = {
+        task: [f"{mean:.2f} ±{spread:.2f}" for mean, spread in both.T]
+        for task, both in weights.items()
+    }
+    caption = f"Weights of {method}'s router: mean and standard deviation over a task's images"
+    yield _matrix(caption, own, cells)
+
+
+def _samples(method: str, own: Pictures) -> Figure:
+    """Give the router's weights image by image, the images of a task side by side."""
+    routing = own.by_task("routing")
+    most = max(1, MOST_CELLS // (len(own.tasks) * len(routing)))
+    rows = [
+        {
+            "label": expert,
+            "place": start * most + image + 1,
+            "name": f"{_named(task, own)} {image + 1}",
+            "block": _named(task, own),
+            "value": round(float(weights[k]), 3),
+        }
+        for start, (task, images) in enumerate(routing.items())
+        for image, weights in enumerate(images[:most])
+        for k, expert in enumerate(own.tasks)
+    ]
+    return Figure(
+        slug=f"weights-{slug_of(method)}",
+        title=f"Weights of {method}'s router, image by image: the first images of every task",
+        kind="heat",
+        frame=pd.DataFrame(rows),
+        x="images, by their true task",
+        y="model",
+        says="One column per image; the table below has each task's mean and spread.",
+        shade="weight",
+        cell="image",
+    )
+
+
+def _matrix(caption: str, own: Pictures, cells: Mapping[str, list[str]]) -> Table:
+    columns = zip(*cells.values(), strict=True)
+    return Table(
+        caption,
+        (
+            words("task", (_named(task, own) for task in cells)),
+            *(Column(task, tuple(one)) for task, one in zip(own.tasks, columns, strict=True)),
+        ),
+        is_folded=True,
+    )
+
+
+def _named(task: str, own: Pictures) -> str:
+    return f"{task}, unseen" if task in own.unseen else task
 
 
 def _routing_table(method: str, found: Mapping[str, pd.DataFrame]) -> Table:
@@ -80,54 +163,3 @@ def _routing_table(method: str, found: Mapping[str, pd.DataFrame]) -> Table:
         f"Routing of {method} on clean report images, by task",
         (words("task", values.index), *named),
     )
-
-
-def calibration(results: StudyResults) -> Section | Omitted:
-    """Give how far confidence is from accuracy, and what uncertainty tells."""
-    title = "Calibration and uncertainty"
-    values = with_clean(results, "ece")
-    if values.empty or values[CLEAN].isna().all():
-        return Omitted(title, "no run has calibration errors")
-    num_merged = sum(method in results.series for method in values.index)
-    table = Table(
-        "Calibration error (ECE, 15 bins) of the largest probability, mean of the tasks",
-        (
-            words("method", values.index),
-            *(
-                shares(f"{name}, %", values[name].tolist(), num_merged=num_merged, lowest=True)
-                for name in values
-            ),
-        ),
-        num_merged=num_merged,
-    )
-    name = "calibration error, %"
-    figure = curve(
-        "calibration", "How far confidence is from accuracy", values, results.series, name
-    )
-    sentences = ["0 means that a model which says 80 % is right 80 % of the time; less is better."]
-    told = _uncertainty(results)
-    if told:
-        sentences.append(
-            "AUROC: how often a wrong answer is less certain than a right one; 0.5 is a guess, "
-            "1 is perfect."
-        )
-    else:
-        sentences.append("No method says how uncertain it is, so there is no table of that.")
-    return Section("calibration", title, tuple(sentences), (figure, table, *told))
-
-
-def _uncertainty(results: StudyResults) -> list[Table]:
-    errors = with_clean(results, "uncertainty_ece")
-    ranks = with_clean(results, "uncertainty_auroc")
-    methods = [str(name) for name in errors[CLEAN].dropna().index]
-    return [
-        Table(
-            f"What the uncertainty of {method} tells, mean of the tasks",
-            (
-                words("images", errors.columns),
-                shares("calibration error of 1 - uncertainty, %", errors.T[method].tolist()),
-                Column("AUROC", tuple(number(v, "{:.3f}") for v in ranks.T[method].tolist())),
-            ),
-        )
-        for method in methods
-    ]
