@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import typer
 
-from distmerge.cli import catalogue, cluster, models, report, results, studies
+from distmerge.cli import catalogue, cluster, models, report, results, status, studies
 from distmerge.cli.consoles import ERR, STOPPED, TERMINATED
 from distmerge.errors import DistmergeError
 
@@ -21,6 +21,8 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command()(studies.sweep)
+app.command()(cluster.submit)
+app.command()(status.status)
 app.command()(studies.leaderboard)
 app.command()(report.report)
 app.command("import")(models.import_)

@@ -4,5 +4,14 @@ from distmerge.sweep.export import export_run
 from distmerge.sweep.main import SweepResult, run_sweep
 from distmerge.sweep.plan import plan_lines
 from distmerge.sweep.signals import Terminated
+from distmerge.sweep.status import Status, sweep_status
 
-__all__ = ["SweepResult", "Terminated", "export_run", "plan_lines", "run_sweep"]
+__all__ = [
+    "Status",
+    "SweepResult",
+    "Terminated",
+    "export_run",
+    "plan_lines",
+    "run_sweep",
+    "sweep_status",
+]

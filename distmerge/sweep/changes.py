@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 STEERING = {
     *("study", "models", "pipelines", "repeats", "sampler", "objectives", "asha", "warm_start"),
     *("storage", "features", "block", "ray", "sanity", "checkpoint_s", "trial_timeout_s"),
+    *("activations_mb", "logs", "tensorboard"),
 }
 """Keys that decide which runs are done, where and how, but no number of a run that is done. What
 models and pipelines decide is looked at by itself: by content, and by the settings they come to."""

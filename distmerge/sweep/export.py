@@ -38,7 +38,19 @@ def export_run(
     folder = to or Path(f"{row['study']}-{row['run_id']}")
     if folder.exists():
         raise ConfigError(f"{folder} is there already; choose another folder with --to")
-    run = rebuilt(store, row)
+    write_model(rebuilt(store, row), folder, hugging_face=hugging_face)
+    return folder
+
+
+def write_model(run: "StoredRun", folder: Path, *, hugging_face: bool = False) -> None:
+    """Write a run's model into a new folder: all of it, or nothing.
+
+    Raises:
+        CheckpointError: the tower cannot be written as asked.
+        ConfigError: the folder is there already.
+    """
+    if folder.exists():
+        raise ConfigError(f"{folder} is there already; choose another folder")
     unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
         for name, content in _files(run, hugging_face=hugging_face):
@@ -48,7 +60,6 @@ def export_run(
         unfinished.rename(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-    return folder
 
 
 def _files(run: "StoredRun", *, hugging_face: bool) -> Iterator[tuple[str, bytes]]:

@@ -7,7 +7,7 @@ import pandas as pd
 from distmerge.artefact import CORRECTIONS, MODEL, OWN, ROUTER
 from distmerge.results import REFERENCES
 from distmerge.sweep.folder import StoredRun, beside_tower, model_files
-from distmerge.sweep.prepare import Prepared
+from distmerge.sweep.prepare import Loaded, Prepared
 from distmerge.sweep.trial import recipe_name
 
 
@@ -36,7 +36,14 @@ def save_best(prepared: Prepared, board: pd.DataFrame) -> Best | None:
     folder = f"_best/{study}/{run_id}"
     places = {
         name: prepared.store.write_file(f"{folder}/{name}", content)
-        for name, content in model_files(_stored(prepared, run_id))
+        for name, content in model_files(
+            stored_run(
+                prepared,
+                prepared.store.finished(study),
+                run_id,
+                prepared.store.read_file(recipe_name(study, run_id)),
+            )
+        )
     }
     tower = places[MODEL]
     return Best(
@@ -48,17 +55,18 @@ def save_best(prepared: Prepared, board: pd.DataFrame) -> Best | None:
     )
 
 
-def _stored(prepared: Prepared, run_id: str) -> StoredRun:
-    study, material, digests = prepared.study.study, prepared.material, prepared.digests
+def stored_run(loaded: Loaded, rows: pd.DataFrame, run_id: str, recipe: bytes) -> StoredRun:
+    """Give a run of inputs that are loaded; ``rows`` hold it and the individual models'."""
+    material, digests = loaded.material, loaded.digests
     return StoredRun(
-        rows=prepared.store.finished(study),
+        rows=rows,
         run_id=run_id,
-        recipe=prepared.store.read_file(recipe_name(study, run_id)),
+        recipe=recipe,
         tower=material.config,
-        vectors=prepared.vectors,
+        vectors=loaded.vectors,
         heads=material.heads,
         classes={task.name: task.classes for task in material.tasks},
         checkpoint_digests=digests.checkpoints,
         head_digests=digests.heads,
-        beside=beside_tower(prepared.source.files.tower, material.config),
+        beside=beside_tower(loaded.source.files.tower, material.config),
     )

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -10,7 +10,7 @@ import pandas as pd
 from distmerge.coordinator import Digests
 from distmerge.errors import ConfigError
 from distmerge.methods import HYPERS
-from distmerge.results import REFERENCES, Metric, RunRecord, RunStore
+from distmerge.results import REFERENCES, Metric, RunRecord, RunStore, picture_name
 from distmerge.run import run_id
 from distmerge.spec import RunConfig, Study, search_space
 from distmerge.sweep.current import current_config
@@ -48,8 +48,10 @@ def take_over(store: RunStore, parent: str, study: Study, digests: Digests) -> i
             recipe = store.read_file(recipe_name(parent, old))
             store.write_file(recipe_name(study.study, new), recipe)
             row = rows.iloc[:1].to_dict("records")[0]
-            row["bank"] = digests.bank  # equal, where the row is not older than the column
+            # equal, where the row is not older than the columns
+            row |= {"bank": digests.bank, "precision": study.precision}
             record = _record(rows, row, study=study.study, run_id=new, config=config)
+            record = replace(record, pictures=store.find_file(picture_name(parent, old)))
             store.append(record, earlier=range(int(attempts.get(new, -1)) + 1))
             taken += 1
     return taken

@@ -53,7 +53,7 @@ def refuse_second(store: RunStore, study: str, own: Holder | None = None) -> Non
     Raises:
         ResultsError: another driver runs it, or the storage cannot be read.
     """
-    found = _holder(store, study)
+    found = find_holder(store, study)
     if found is None or found.is_gone() or (own and found.token == own.token):
         return
     silent_s = (datetime.now(UTC) - found.seen).total_seconds()
@@ -102,11 +102,16 @@ def _renew(store: RunStore, study: str, own: Holder, ended: threading.Event) -> 
 
 
 def _is_held_by(store: RunStore, study: str, own: Holder) -> bool:
-    found = _holder(store, study)
+    found = find_holder(store, study)
     return found is not None and found.token == own.token
 
 
-def _holder(store: RunStore, study: str) -> Holder | None:
+def find_holder(store: RunStore, study: str) -> Holder | None:
+    """Give who said last to run a study; it may be gone.
+
+    Raises:
+        ResultsError: the storage cannot be read.
+    """
     content = store.find_file(_name(study))
     try:
         return Holder.model_validate_json(content) if content else None

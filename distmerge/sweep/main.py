@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from distmerge.results import RunStore
+    from distmerge.sweep.desk import Desk
     from distmerge.sweep.finish import Best
     from distmerge.sweep.prepare import Prepared
 
@@ -51,10 +52,13 @@ def run_sweep(study: Study, console: Console, parent: str | None = None) -> Swee
     from distmerge.methods import HYPERS
     from distmerge.results import RunStore
     from distmerge.sweep.changes import check_unchanged
+    from distmerge.sweep.event_files import check_tensorboard
     from distmerge.sweep.fork import check_parent
     from distmerge.sweep.lease import refuse_second
     from distmerge.sweep.signals import terminable
 
+    if study.tensorboard:
+        check_tensorboard()
     store = RunStore(study.storage, HYPERS)
     store.check_writable()
     check_unchanged(store, study)
@@ -69,18 +73,19 @@ def _sweep(study: Study, console: Console, parent: str | None, store: "RunStore"
     from distmerge.results import leaderboard
     from distmerge.sweep.changes import record_study
     from distmerge.sweep.current import current_rows
+    from distmerge.sweep.desk import watched
     from distmerge.sweep.finish import save_best
     from distmerge.sweep.lease import lease
     from distmerge.sweep.prepare import prepare
     from distmerge.sweep.recorded import record_inputs
 
     prepared = prepare(study, partial(_report, console))
-    with lease(store, study.study):
+    with lease(store, study.study), watched(store, study) as desk:
         record_study(store, study, prepared.digests)
         record_inputs(prepared)
         if parent is not None:
             prepared = _forked(prepared, parent, console)
-        failed = _run(prepared, console) if prepared.search.remaining else 0
+        failed = _run(prepared, console, desk) if prepared.search.remaining else 0
         rows = current_rows(store.records(study.study), study, prepared.digests)
         board = leaderboard(rows, study.study)
         return SweepResult(board, save_best(prepared, board), failed, store.place)
@@ -97,13 +102,17 @@ def _forked(prepared: "Prepared", parent: str, console: Console) -> "Prepared":
     return replace(prepared, search=new_search(store, study, digests))
 
 
-def _run(prepared: "Prepared", console: Console) -> int:
+def _run(prepared: "Prepared", console: Console, desk: "Desk") -> int:
     from distmerge.sweep.board import Board
 
-    report = partial(_report, console)
+    def report(line: str) -> None:
+        _report(console, line)
+        desk.report(line)
+
     if prepared.search.warm:
         report(f"warm start: the search learns from {prepared.search.warm} runs of earlier studies")
     board = Board(console, prepared.search.remaining)
+    desk.plan(board)
     if prepared.study.ray is False:
         from distmerge.sweep.serial import sweep_here
 

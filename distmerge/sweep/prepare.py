@@ -52,7 +52,7 @@ LEAST_TASKS = 2
 
 
 @dataclass(frozen=True)
-class Prepared:
+class Loaded:
     """A study whose inputs are loaded and found to fit."""
 
     study: Study
@@ -61,12 +61,35 @@ class Prepared:
     vectors: TaskVectors
     digests: Digests
     features: FeatureStore
+
+
+@dataclass(frozen=True)
+class Prepared(Loaded):
+    """The same with its results and its search."""
+
     store: RunStore
     search: Search
 
 
 def prepare(study: Study, report: Report) -> Prepared:
-    """Give the study's inputs, checked; nothing is stored.
+    """Give the study's inputs, checked, and its search; nothing is stored.
+
+    Raises:
+        CheckpointError: a checkpoint or head does not fit.
+        ConfigError: an unseen task is unknown, too few are left to merge, or a correction follows
+            a router.
+        DataError: a task's images or labels do not fit, or are fewer than a method's batch.
+        ResultsError: the storage cannot be read.
+        ZooError: the built-in zoo cannot be built.
+    """
+    loaded = load_inputs(study, report)
+    store = RunStore(study.storage, HYPERS)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # one line per pipeline says nothing
+    return Prepared(**vars(loaded), store=store, search=new_search(store, study, loaded.digests))
+
+
+def load_inputs(study: Study, report: Report) -> Loaded:
+    """Give the study's inputs, checked.
 
     Raises:
         CheckpointError: a checkpoint or head does not fit.
@@ -91,10 +114,7 @@ def prepare(study: Study, report: Report) -> Prepared:
     vectors = load_vectors(source, material.tower)
     digests = source_digests(source, material, crossed_roles(study))
     remember(known, digests)
-    store = RunStore(study.storage, HYPERS)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # one line per pipeline says nothing
-    search = new_search(store, study, digests)
-    return Prepared(study, source, material, vectors, digests, features, store, search)
+    return Loaded(study, source, material, vectors, digests, features)
 
 
 def new_search(store: RunStore, study: Study, digests: Digests) -> Search:
@@ -119,6 +139,8 @@ def study_source(study: Study, files: ModelFiles) -> Source:
         study.corruption_seed,
         Path(cache_root()) / "images",
         bank=study.bank,
+        precision=study.precision,
+        activations_mb=study.activations_mb,
     )
 
 

@@ -1,10 +1,14 @@
 """The sweep in this process: `ray: false`."""
 
+from contextlib import closing
+from functools import partial
+
 from distmerge.coordinator import LocalModels, local_features
 from distmerge.run import Session, references
 from distmerge.sweep.board import Board
 from distmerge.sweep.gate import check_sanity
-from distmerge.sweep.prepare import Prepared, Report
+from distmerge.sweep.journal import Journal
+from distmerge.sweep.prepare import Loaded, Prepared, Report
 from distmerge.sweep.rungs import rungs_reader
 from distmerge.sweep.trial import Done, Recorder, attempt, ended
 
@@ -16,13 +20,15 @@ def sweep_here(prepared: Prepared, board: Board, report: Report) -> None:
         CheckpointError: a fine-tuned model is not better than the pretrained one.
         ResultsError: the storage cannot be read or written.
     """
-    session = _session(prepared, report)
+    session = local_session(prepared, report)
     check_sanity(session, report)
     rungs = rungs_reader(prepared.store, prepared.study, prepared.digests)
-    recorder = Recorder(prepared.store, prepared.study.study, rungs)
+    study, store = prepared.study, prepared.store
+    journal = partial(Journal, store, study.study, tensorboard=study.tensorboard)
+    recorder = Recorder(store, study.study, rungs, journal)
     for record in references(session, recorder.finished):
         recorder.append(Done(record, None))
-    with board:
+    with board, closing(recorder):
         while (suggestion := prepared.search.ask()) is not None:
             board.started(suggestion)
             done = attempt(session, suggestion.config, "", board.stepped, recorder)
@@ -34,14 +40,15 @@ def sweep_here(prepared: Prepared, board: Board, report: Report) -> None:
         report(line)
 
 
-def _session(prepared: Prepared, report: Report) -> Session:
+def local_session(loaded: Loaded, report: Report) -> Session:
+    """Give a session of this process; individual models that no sweep has asked run here."""
     bank = local_features(
-        prepared.source,
-        prepared.material,
-        prepared.digests.keys,
-        prepared.features,
-        block=prepared.study.block,
+        loaded.source,
+        loaded.material,
+        loaded.digests.keys,
+        loaded.features,
+        block=loaded.study.block,
         report=report,
     )
-    models = LocalModels(prepared.material, bank)
-    return Session(prepared.study, prepared.material, prepared.vectors, prepared.digests, models)
+    models = LocalModels(loaded.material, bank)
+    return Session(loaded.study, loaded.material, loaded.vectors, loaded.digests, models)

@@ -1,8 +1,9 @@
 """What all trials share: the feature bank that task actors fill, the task vectors, one writer."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import ray
@@ -16,6 +17,7 @@ from distmerge.actors import (
     RayModels,
     answer,
     num_actors,
+    restarted,
     stored_features,
     streamed_features,
 )
@@ -23,20 +25,26 @@ from distmerge.coordinator import (
     Digests,
     LocalModels,
     Source,
+    WorkerInfo,
     checked_device,
     load_material,
     placed,
 )
+from distmerge.errors import WorkerDiedError, WorkerTimeoutError
 from distmerge.methods.contract import PRETRAINED, IndividualModels
 from distmerge.run import Session
 from distmerge.spec import RayConfig, RunConfig, Study
+from distmerge.sweep.journal import Journal
+from distmerge.sweep.logs import note
 from distmerge.sweep.prepare import Prepared, Report
 from distmerge.sweep.rungs import Seen, rungs_reader
+from distmerge.sweep.steps import Told
 from distmerge.sweep.trial import Done, Recorder
 from distmerge.sweep.unfinished import Unfinished
 from distmerge.taskvectors import BankArrays, mapped_vectors
 
 _STOP = "stop"  # calls that do not wait behind writes
+_CLOSE_S = 10.0
 RecorderActor = ray.remote(concurrency_groups={_STOP: 1})(Recorder)
 
 
@@ -75,15 +83,23 @@ class Writer:
         stays: bool = self._answer(self.actor.stays.remote(run_id, seen))
         return stays
 
+    def tell(self, told: Told) -> bool:
+        """Take where a run stands; give whether it is to save its state and end."""
+        halted: bool = self._answer(self.actor.tell.options(concurrency_group=_STOP).remote(told))
+        return halted
+
+    def standings(self) -> Any:
+        """Ask where the runs in progress stand; gives the reference to the answer."""
+        return self.actor.standings.options(concurrency_group=_STOP).remote()
+
+    def close(self) -> None:
+        """Finish what is kept of runs in progress; one that does not answer has not finished."""
+        with suppress(WorkerDiedError, WorkerTimeoutError):
+            answer(self.actor.close.remote(), _CLOSE_S, "the writer of results")
+
     def halt(self) -> None:
         """Ask the runs in progress to save their state and end; nobody waits for an answer."""
         self.actor.halt.options(concurrency_group=_STOP).remote()
-
-    def is_halted(self) -> bool:
-        """Whether that was asked."""
-        asked = self.actor.is_halted.options(concurrency_group=_STOP).remote()
-        halted: bool = self._answer(asked)
-        return halted
 
     def _answer(self, ref: Any) -> Any:
         return answer(ref, self.timeout_s, "the writer of results")
@@ -132,18 +148,23 @@ def shared_facts(
         members: tuple[Member, ...] = ()
         if missing or stays:
             pinned = arrays if stays else None
+            report(f"{actors} actors start, to load {len(models)} models")
             pool = Pool(prepared.source, models, config, actors=actors, arrays=pinned)
             stack.enter_context(pool)
             report(f"{len(pool.members)} actors pin {len(models)} models")
+            infos = pool.infos()
             features |= streamed_features(
                 pool, missing, prepared.features, config, block=prepared.study.block, report=report
             )
             members = pool.members
+            _note_restarts(members, infos)
         if not stays:
             stack.close()  # trials read the bank alone; the actors' cores are theirs now
             members = ()
         recorder = _start_recorder(prepared, config)
         stack.callback(ray.kill, recorder)
+        writer = Writer(recorder, config.timeout_s)
+        stack.callback(writer.close)
         yield Shared(
             prepared.study,
             config,
@@ -151,7 +172,7 @@ def shared_facts(
             prepared.digests,
             features=features,
             members=members,
-            recorder=Writer(recorder, config.timeout_s),
+            recorder=writer,
             **arrays,
         )
 
@@ -177,6 +198,12 @@ def open_session(shared: Shared, device: str) -> Session:
     return Session(shared.study, material, bank, shared.digests, models)
 
 
+def _note_restarts(members: tuple[Member, ...], infos: list[WorkerInfo]) -> None:
+    for info in restarted(members, infos):
+        message = f"an actor was lost and came back with {', '.join(info.models)}"
+        note("actor_restarted", message, pid=info.pid, device=info.device)
+
+
 def _start_recorder(prepared: Prepared, config: RayConfig) -> Any:
     """Start the only writer on the driver's node, where a local results folder is."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -187,4 +214,6 @@ def _start_recorder(prepared: Prepared, config: RayConfig) -> Any:
         scheduling_strategy=here,
     )
     rungs = rungs_reader(prepared.store, prepared.study, prepared.digests)
-    return options.remote(prepared.store, prepared.study.study, rungs)
+    study, store = prepared.study, prepared.store
+    journal = partial(Journal, store, study.study, tensorboard=study.tensorboard, logs=study.logs)
+    return options.remote(store, study.study, rungs, journal)

@@ -6,9 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import NamedTuple, Protocol, runtime_checkable
-
-import torch
+from typing import NamedTuple
 
 from distmerge.coordinator import IMAGES_DRAWN, Checkpoint, Progress, recipe_bytes
 from distmerge.errors import (
@@ -22,20 +20,18 @@ from distmerge.evaluation import MEAN
 from distmerge.results import ADAPT, RunRecord, RunStore, suspicions
 from distmerge.run import Session, named_record, run, run_id
 from distmerge.spec import RunConfig, Study
+from distmerge.sweep.advice import advice
 from distmerge.sweep.board import Ended
 from distmerge.sweep.history import scores_at_rungs
+from distmerge.sweep.journal import Journal
 from distmerge.sweep.rungs import Looks, Rungs, Seen, rung_metrics
+from distmerge.sweep.states import States, unobserved, untold
+from distmerge.sweep.steps import Standing, Steps, Told
 from distmerge.sweep.unfinished import (
     Unfinished,
     find_unfinished,
     remove_unfinished,
     write_unfinished,
-)
-
-# What Ray says when it kills; what torch and its oneDNN say of memory that is not a GPU's.
-_OUT_OF_MEMORY = (
-    *("low on memory", "out of memory issue"),
-    *("can't allocate memory", "could not create a primitive"),
 )
 
 
@@ -44,31 +40,6 @@ class Done(NamedTuple):
 
     record: RunRecord
     recipe: bytes | None
-
-
-@runtime_checkable
-class States(Protocol):
-    """Where the states of unfinished runs lie."""
-
-    def read_state(self, run_id: str) -> bytes:
-        """Give what an earlier attempt left; nothing if there is none."""
-        ...
-
-    def write_state(self, run_id: str, content: bytes) -> None:
-        """Keep a run's state, in place of an older one."""
-        ...
-
-    def begin(self, run_id: str, config: RunConfig) -> Unfinished:
-        """Note that a run is in progress; give what is known of it from earlier attempts."""
-        ...
-
-    def stays(self, run_id: str, seen: Seen) -> bool:
-        """Keep a run's scores at rungs; give whether it goes on from the last one."""
-        ...
-
-
-def unobserved(_progress: Progress) -> None:
-    """Show nothing: the board of a cluster shows runs, not steps."""
 
 
 def attempt(
@@ -85,6 +56,26 @@ def attempt(
         WorkerDiedError: nor is it where a worker is lost for good.
         WorkerTimeoutError: nor where one does not answer.
     """
+    steps = Steps(
+        run_id(session.study, session.digests, config),
+        config.name,
+        states.tell if states else untold,
+        observe,
+        session.vectors.tasks if session.study.tensorboard else None,
+    )
+    try:
+        return _attempt(session, config, trial_id, steps, states)
+    finally:
+        steps.rest()
+
+
+def _attempt(
+    session: Session,
+    config: RunConfig,
+    trial_id: str,
+    observe: Callable[[Progress], None],
+    states: States | None,
+) -> Done:
     blank = replace(named_record(session, config), trial_id=trial_id, started_at=datetime.now(UTC))
     checkpoint = Checkpoint.none()
     try:
@@ -107,18 +98,6 @@ def attempt(
     metrics = (*record.metrics, *rung_metrics(looks.seen))
     record = _refuse_no_number(replace(record, trial_id=trial_id, metrics=metrics))
     return Done(record, recipe_bytes(model) if record.status == "ok" else None)
-
-
-def advice(error: object) -> str:
-    """Give what to do about an error of memory, which does not say so itself."""
-    of_python = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    if not of_python and not any(words in str(error) for words in _OUT_OF_MEMORY):
-        return ""
-    return (
-        "; this run needs more memory than it had: give a trial more cores or a larger GPU share "
-        "(ray.trial_cpus, ray.trial_gpus), run fewer at a time (ray.max_concurrent), or draw "
-        "smaller batches (METHOD.batch_size)"
-    )
 
 
 def _with_time(record: RunRecord, session: Session, checkpoint: Checkpoint) -> RunRecord:
@@ -224,15 +203,21 @@ class Recorder:
         store: where everything is written.
         study: name of the study.
         rungs: reads where successive halving stands; None: there are no rungs.
+        journal: opens what is kept of runs in progress; None: the log alone.
     """
 
     halted = False
     """Whether runs in progress are to save their state and end."""
 
     def __init__(
-        self, store: RunStore, study: str, rungs: Callable[[], Rungs] | None = None
+        self,
+        store: RunStore,
+        study: str,
+        rungs: Callable[[], Rungs] | None = None,
+        journal: Callable[[], Journal] | None = None,
     ) -> None:
         self._store, self._study, self._rungs = store, study, rungs and rungs()
+        self._journal = journal() if journal else Journal(store, study)
         rows = store.records(study)
         self.finished = frozenset(rows.loc[rows["status"] == "ok", "run_id"])
         last = rows.sort_values("attempt").drop_duplicates("run_id", keep="last")
@@ -256,6 +241,7 @@ class Recorder:
         if record.status != "error":  # a failed run is to go on in the next sweep
             self._store.remove_file(_state_name(self._study, record.run_id))
             remove_unfinished(self._store, self._study, record.run_id)
+        self._journal.ended(record)
 
     def read_state(self, run_id: str) -> bytes:
         """Give what an unfinished run left, nothing if there is none."""
@@ -268,6 +254,7 @@ class Recorder:
     def begin(self, run_id: str, config: RunConfig) -> Unfinished:
         """Note that a run is in progress; give what is known of it from earlier attempts."""
         known = find_unfinished(self._store, self._study, run_id)
+        self._journal.began(run_id, config.name, again=known is not None)
         if known is None:
             known = Unfinished(config, datetime.now(UTC).isoformat())
             write_unfinished(self._store, self._study, run_id, known)
@@ -281,12 +268,22 @@ class Recorder:
         stays = self._rungs.stays(known.config.name, run_id, max(seen), seen[max(seen)])
         known = known._replace(rungs=seen, is_pruned=not stays)  # kept before anyone is told
         write_unfinished(self._store, self._study, run_id, known)
+        self._journal.looked(run_id, max(seen), seen[max(seen)], stays=stays)
         return stays
+
+    def tell(self, told: Told) -> bool:
+        """Take where a run stands; give whether it is to save its state and end."""
+        self._journal.told(told)
+        return self.halted
+
+    def standings(self) -> dict[str, Standing]:
+        """Give where the runs in progress stand, by run id."""
+        return self._journal.standings
+
+    def close(self) -> None:
+        """Finish what is kept of runs in progress."""
+        self._journal.close()
 
     def halt(self) -> None:
         """Ask the runs in progress to save their state and end."""
         self.halted = True
-
-    def is_halted(self) -> bool:
-        """Whether that was asked."""
-        return self.halted

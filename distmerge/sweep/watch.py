@@ -2,24 +2,28 @@
 
 import math
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray import cloudpickle, tune
-from ray.exceptions import RayTaskError
+from ray.exceptions import RayError, RayTaskError
 from ray.util import placement_group_table
 
-from distmerge.actors import trial_resources
+from distmerge.actors import RUNS_IN_PROGRESS, RUNS_WAITING, count_ended, trial_resources
 from distmerge.errors import CapacityError, DistmergeError, ResultsError
 from distmerge.run import Session, named_record
 from distmerge.spec import RayConfig
+from distmerge.sweep.advice import advice
 from distmerge.sweep.board import Board, Ended
+from distmerge.sweep.logs import note
 from distmerge.sweep.search import Suggestion
 from distmerge.sweep.shared import Shared
 from distmerge.sweep.signals import Stop
-from distmerge.sweep.trial import Done, advice, ended
+from distmerge.sweep.steps import TELL_S
+from distmerge.sweep.trial import Done, ended
 
 _HALT_S = 20.0  # how long runs may take to save their state when the driver stops
 _GRACE_S = 10.0  # how much later than a run itself the driver ends one that takes too long
@@ -44,9 +48,12 @@ class Watch(DriverOnly, tune.Callback):  # type: ignore[misc]  # Ray is untyped
         self._late: set[str] = set()
         self._idle_since = time.monotonic()
         self._halted_at: float | None = None
+        self._asked: Any = None
+        self._asked_at = 0.0
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Look after the trials."""
+        self._look_at_steps()
         self._board.refresh()
         running = [trial for trial in trials if trial.status == "RUNNING"]
         if self.stop.asked:
@@ -67,7 +74,7 @@ class Watch(DriverOnly, tune.Callback):  # type: ignore[misc]  # Ray is untyped
         result = trial.last_result
         if not result["interrupted"]:
             values = Ended(*(result[field] for field in Ended._fields))
-            self._board.ended(self.running[trial.trial_id], values)
+            self._end(self.running[trial.trial_id], values, result["status"], result["gpu_s"])
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """End the sweep where a second try would only wait for the storage once more.
@@ -75,6 +82,9 @@ class Watch(DriverOnly, tune.Callback):  # type: ignore[misc]  # Ray is untyped
         Raises:
             RuntimeError: the storage failed; ``failure`` says how.
         """
+        run_id = self.running[trial.trial_id].run_id
+        message = f"run {run_id}: its process was lost, another goes on"
+        note("run_recovered", message, run_id=run_id, trial=trial.trial_id)
         if trial.pickled_error_file:  # Tune has not put it yet where get_pickled_error looks
             content = Path(trial.pickled_error_file).read_bytes()
             self._end_with(cloudpickle.loads(content), ResultsError)
@@ -92,7 +102,8 @@ class Watch(DriverOnly, tune.Callback):  # type: ignore[misc]  # Ray is untyped
         if trial.trial_id in self._late:
             limit_s = self._shared.study.trial_timeout_s
             reason = f"not done in {limit_s:g} s (trial_timeout_s): its process hung and was ended"
-        wall_s = time.monotonic() - self._since.get(trial.trial_id, time.monotonic())
+        now = time.monotonic()
+        wall_s = now - self._since.get(trial.trial_id, now)
         record = replace(
             named_record(self._session, suggestion.config),
             trial_id=trial.trial_id,
@@ -105,7 +116,24 @@ class Watch(DriverOnly, tune.Callback):  # type: ignore[misc]  # Ray is untyped
             self._shared.recorder.append(Done(record, None))
         except DistmergeError as problem:
             self._fail(problem)
-        self._board.ended(suggestion, ended(record))
+        self._end(suggestion, ended(record), record.status, record.gpu_s)
+
+    def _end(self, suggestion: Suggestion, values: Ended, status: str, gpu_s: float) -> None:
+        self._board.ended(suggestion, values)
+        count_ended(suggestion.config.name, status, gpu_s)
+
+    def _look_at_steps(self) -> None:
+        """Show where the runs in progress stand; the answer is not waited for."""
+        if time.monotonic() - self._asked_at < TELL_S:
+            return
+        if self._asked is not None and ray.wait([self._asked], timeout=0)[0]:
+            with suppress(RayError):  # the writer is being started anew
+                self._board.told(ray.get(self._asked))
+            self._asked = None
+        self._asked_at = time.monotonic()
+        self._asked = self._asked or self._shared.recorder.standings()
+        RUNS_WAITING.set(self._board.waiting)
+        RUNS_IN_PROGRESS.set(len(self._board.in_progress))
 
     def _end_with(self, error: object, kind: type[DistmergeError]) -> None:
         """End the sweep if a trial's error is of a kind that no run is to blame for."""

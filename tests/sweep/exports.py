@@ -15,13 +15,14 @@ MERGED = ("ties", "weight_averaging+surgery", "tinting", "tinting+surgery")
 """Thinned-out vectors; corrections; own heads; own layers of the tower, corrected."""
 ROUTED = "bd_merging"
 KINDS = (*MERGED, ROUTED)
+ROUTED_SETTINGS = {"head_steps": 5, "warm_up": 20, "views": 1, "steps": 2, "hidden": 8}
 _SURGERY = {"surgery.steps": 5, "surgery.rank": 4}
 _SETTINGS: dict[str, dict[str, Any]] = {
     "ties": {},
     "weight_averaging+surgery": _SURGERY,
     "tinting": {"tinting.steps": 2},
     "tinting+surgery": {"tinting.steps": 2, "tinting.layer": "mlp.c_proj", **_SURGERY},
-    ROUTED: {"bd_merging.steps": 2, "bd_merging.hidden": 8},
+    ROUTED: {f"{ROUTED}.{name}": value for name, value in ROUTED_SETTINGS.items()},
 }
 
 

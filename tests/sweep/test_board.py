@@ -9,6 +9,7 @@ from distmerge.methods import HYPERS
 from distmerge.spec import Pipeline, run_config
 from distmerge.sweep.board import Board, Ended
 from distmerge.sweep.search import Suggestion
+from distmerge.sweep.steps import Standing
 
 GOOD = Ended(score=0.75, accuracy=0.5, wall_s=2.0, error=None)
 BAD = Ended(score=None, accuracy=None, wall_s=1.0, error="DivergenceError: nan\nmore")
@@ -88,3 +89,45 @@ def test_a_terminal_shows_the_steps_of_the_only_run() -> None:
         board.started(suggestion("one"))
         board.stepped(Progress("coefficients", 20, 40, 0.5))
     assert "coefficients: step 20/40" in output.getvalue()
+
+
+def test_a_terminal_shows_where_each_of_several_runs_stands() -> None:
+    output = io.StringIO()
+    with Board(Console(file=output, force_terminal=True, width=120), total=3) as board:
+        board.started(suggestion("one"))
+        board.started(suggestion("two"))
+        board.told({"two": Standing("router", 7, 9, 0.5), "over": Standing("router", 1, 9)})
+        board.refresh()
+    assert "router: step 7/9" in output.getvalue()
+    assert [run.standing for run in board.in_progress] == [None, Standing("router", 7, 9, 0.5)]
+    assert board.waiting == 1
+
+
+def test_the_score_of_the_last_check_stays_until_the_next() -> None:
+    board = Board(Console(file=io.StringIO()), total=1)
+    board.started(suggestion("one"))
+    board.stepped(Progress("coefficients", 1, 3, 0.5, score=0.75))
+    board.stepped(Progress("coefficients", 2, 3, 0.5))
+    assert [run.standing for run in board.in_progress] == [Standing("coefficients", 2, 3, 0.75)]
+
+
+def test_the_time_before_the_first_run_is_not_taken_for_that_of_runs() -> None:
+    board = Board(Console(file=io.StringIO()), total=2)
+    board._start -= 1000  # features took long
+    assert not board.has_begun
+    board.started(suggestion("one"))
+    assert board.has_begun
+    board.ended(suggestion("one"), GOOD)
+    assert board.eta_s() == pytest.approx(0.0, abs=5.0)
+
+
+def test_the_end_is_not_before_that_of_a_run_in_progress() -> None:
+    board = Board(Console(file=io.StringIO()), total=2)
+    board.ended(suggestion("one"), GOOD)
+    board.started(suggestion("two"))
+    board.told({"two": Standing("router", 9, 9)})
+    board.told({"two": Standing("coefficients", 100, 500)})
+    run = board._running["two"]
+    board._running["two"] = run._replace(first_at=run.first_at - 10)
+    board.told({"two": Standing("coefficients", 200, 500)})
+    assert board.eta_s() == pytest.approx(30.0, abs=5.0)

@@ -93,13 +93,27 @@ def test_nothing_is_taken_over_of_other_settings(
     assert taken(parent, child, world).empty
 
 
-def test_a_run_that_is_taken_over_has_its_model(parent: Study, world: ModelFiles) -> None:
-    from distmerge.sweep.trial import recipe_name
+@pytest.mark.parametrize("folder", ["_recipes", "_pictures"])
+def test_a_run_that_is_taken_over_has_its_model_and_its_pictures(
+    folder: str, parent: Study, world: ModelFiles
+) -> None:
+    store, name = RunStore(parent.storage, HYPERS), f"beside{folder}"
+    new = set(taken(parent, child_of(parent, world, study=name), world)["run_id"])
+    assert set(store.file_names(f"{folder}/{name}")) == {f"{run}.safetensors" for run in new}
+    old = {store.read_file(f"{folder}/tiny/{each}") for each in store.file_names(f"{folder}/tiny")}
+    assert {store.read_file(f"{folder}/{name}/{run}.safetensors") for run in new} <= old
 
-    child = child_of(parent, world, study="model")
-    store = RunStore(parent.storage, HYPERS)
-    for new in taken(parent, child, world)["run_id"].unique():
-        assert store.read_file(recipe_name("model", new))
+
+def test_a_run_without_pictures_is_taken_over_too(parent: Study, world: ModelFiles) -> None:
+    store, kept = RunStore(parent.storage, HYPERS), {}
+    for each in store.file_names("_pictures/tiny"):
+        kept[each] = store.read_file(f"_pictures/tiny/{each}")
+        store.remove_file(f"_pictures/tiny/{each}")
+    rows = taken(parent, child_of(parent, world, study="bare"), world)
+    for each, content in kept.items():
+        store.write_file(f"_pictures/tiny/{each}", content)
+    assert not rows.empty
+    assert store.file_names("_pictures/bare") == []
 
 
 def test_a_parent_without_rows_is_named_and_nothing_is_left(

@@ -13,7 +13,7 @@ from distmerge.spec import ModelFiles, Study
 from distmerge.sweep import plan_lines, run_sweep
 from distmerge.sweep.prepare import Prepared, prepare
 from distmerge.sweep.rungs import rungs_reader
-from distmerge.sweep.serial import _session
+from distmerge.sweep.serial import local_session
 from distmerge.sweep.trial import Recorder, attempt
 from distmerge.sweep.unfinished import all_unfinished
 from tests.sweep.studies import ADAPT, console, rows_of, study_of
@@ -111,7 +111,7 @@ def test_an_interrupted_run_keeps_its_scores_at_the_rungs(
     first = prepared.search.ask()
     assert first is not None
     with pytest.raises(KeyboardInterrupt):
-        attempt(_session(prepared, lambda _: None), first.config, "", _stop_at_six, recorder)
+        attempt(local_session(prepared, lambda _: None), first.config, "", _stop_at_six, recorder)
     assert list(all_unfinished(prepared.store, "tiny")[first.run_id].rungs) == [2, 4]
     run_sweep(again, console())
     pd.testing.assert_frame_equal(rows_of(again), rows_of(study))
@@ -137,7 +137,7 @@ def test_a_restarted_recorder_knows_the_rungs_of_this_sweep(
     assert ended is not None
     assert running is not None
     assert late is not None
-    session = _session(prepared, lambda _: None)
+    session = local_session(prepared, lambda _: None)
     recorder.append(attempt(session, ended.config, "", states=recorder))
     recorder.begin(running.run_id, running.config)
     assert recorder.stays(running.run_id, {2: 8.0})
@@ -152,7 +152,7 @@ def test_a_run_killed_between_the_decision_to_end_it_and_its_row_is_ended_again(
     world: ModelFiles, tmp_path: Path
 ) -> None:
     prepared = prepare(study_of(world, tmp_path, ray=False, **FIELDS), lambda _: None)
-    recorder, session = recorder_of(prepared), _session(prepared, lambda _: None)
+    recorder, session = recorder_of(prepared), local_session(prepared, lambda _: None)
     best, behind, *others = (prepared.search.ask() for _ in range(4))
     stays = []
     for suggestion, score in zip((best, behind, *others), (9.0, 0.5, 0.1, 0.1), strict=True):
@@ -179,6 +179,8 @@ def test_a_run_killed_at_a_rung_takes_its_look_there_when_it_goes_on(
             raise SystemExit
 
     with pytest.raises(SystemExit):
-        attempt(_session(prepared, lambda _: None), first.config, "", kill, recorder_of(prepared))
+        attempt(
+            local_session(prepared, lambda _: None), first.config, "", kill, recorder_of(prepared)
+        )
     run_sweep(again, console())
     pd.testing.assert_frame_equal(rows_of(again), rows_of(study))

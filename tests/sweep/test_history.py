@@ -16,7 +16,7 @@ from distmerge.sweep import plan_lines, run_sweep
 from distmerge.sweep.current import stored_config
 from distmerge.sweep.history import past_runs, stored_rows
 from distmerge.sweep.prepare import prepare
-from distmerge.sweep.serial import _session
+from distmerge.sweep.serial import local_session
 from distmerge.sweep.trial import Done, Recorder
 from tests.coordinator.sessions import config_of
 from tests.sweep.asked import identify
@@ -123,7 +123,7 @@ def test_runs_that_were_in_progress_or_failed_are_asked_for_first(
         assert suggestion is not None
         recorder.begin(suggestion.run_id, suggestion.config)
     assert first is not None
-    session = _session(prepared, lambda _: None)
+    session = local_session(prepared, lambda _: None)
     failed = replace(named_record(session, first.config), status="error", error="lost")
     recorder.append(Done(failed, None))
     again = prepare(study, lambda _: None).search

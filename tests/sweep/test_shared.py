@@ -13,6 +13,7 @@ from distmerge.run import references
 from distmerge.spec import ModelFiles, RayConfig
 from distmerge.sweep.prepare import Prepared, prepare
 from distmerge.sweep.shared import Shared, open_session, shared_facts
+from distmerge.sweep.steps import Standing, Told
 from distmerge.sweep.trial import Done
 from tests.coordinator.sessions import session_of
 from tests.sweep.studies import study_of
@@ -83,6 +84,7 @@ def test_a_study_keeps_its_layout(shared: Shared) -> None:
 
 
 WRITING_S = 20.0
+NEWS = Told("r", "adamerging", Standing("coefficients", 1, 2), ())
 
 
 def write(_recorder: Any) -> None:
@@ -91,11 +93,11 @@ def write(_recorder: Any) -> None:
 
 
 def test_a_request_to_stop_does_not_wait_behind_a_write(shared: Shared) -> None:
-    assert not shared.recorder.is_halted()
+    assert not shared.recorder.tell(NEWS)
     writing = shared.recorder.actor.__ray_call__.remote(write)
     start = time.monotonic()
     shared.recorder.halt()
-    while not shared.recorder.is_halted():
+    while not shared.recorder.tell(NEWS):
         assert time.monotonic() - start < WRITING_S
     assert time.monotonic() - start < WRITING_S
     assert ray.wait([writing], timeout=0)[0] == []
@@ -105,6 +107,6 @@ def test_a_request_to_stop_does_not_wait_behind_a_write(shared: Shared) -> None:
 def test_a_recorder_that_is_started_again_stops_when_it_is_told_again(shared: Shared) -> None:
     ray.kill(shared.recorder.actor, no_restart=False)
     end = time.monotonic() + 60
-    while not shared.recorder.is_halted():
+    while not shared.recorder.tell(NEWS):
         shared.recorder.halt()
         assert time.monotonic() < end

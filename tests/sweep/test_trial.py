@@ -16,11 +16,11 @@ from distmerge.methods import HYPERS
 from distmerge.results import RunStore, Status
 from distmerge.run import named_record
 from distmerge.spec import ModelFiles
+from distmerge.sweep.advice import advice
 from distmerge.sweep.trial import (
     Done,
     Recorder,
     _refuse_no_number,
-    advice,
     attempt,
     ended,
     recipe_name,
