@@ -23,6 +23,7 @@ SECOND_DOORS = {
     "distmerge.methods.losses",
     "distmerge.methods.restore",
     "distmerge.models.foreign",
+    "distmerge.sweep.here",
 }
 LIGHT = ("errors", "spec", "methods", "results", "report", "static")
 

@@ -1,9 +1,8 @@
-"""Every block of docs/queries.md runs as it is, and the three readers give one answer."""
+"""The three readers of docs/queries.md give one answer to every question."""
 
 import re
 from itertools import groupby
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import duckdb
 import pandas as pd
@@ -11,55 +10,15 @@ import polars as pl
 import pytest
 
 from distmerge.results import check
-from distmerge.spec import ModelFiles
-from distmerge.sweep import run_sweep
-from tests.sweep.studies import ADAPT, console, study_of
+from tests.docs.blocks import ROOT, Block, blocks, run
+from tests.docs.folder import Finished
 
-PAGE = Path(__file__).parents[2] / "docs" / "queries.md"
-FIELDS: dict[str, Any] = {
-    "ray": False,
-    "levels": ["L1", "L3"],
-    "repeats": 3,
-    "pipelines": [
-        {"stages": ["weight_averaging"]},
-        {"stages": ["task_arithmetic"], "trials": 5},
-        {"stages": ["adamerging"], "settings": ADAPT},
-        {  # fails
-            "stages": ["adamerging_pp"],
-            "settings": {"adamerging_pp.lr": 1e30, "adamerging_pp.projection": "none"},
-        },
-    ],
-}
-
-
-class Block(NamedTuple):
-    """A block of code, and the heading that it stands under."""
-
-    heading: str
-    code: str
-
-
-def blocks() -> list[Block]:
-    """Give the blocks of the page in order."""
-    sections = re.split(r"^## ", PAGE.read_text(), flags=re.MULTILINE)[1:]
-    return [
-        Block(section.partition("\n")[0], code)
-        for section in sections
-        for code in re.findall(r"^```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
-    ]
-
-
-SECTIONS = [[*found] for _, found in groupby(blocks(), key=lambda block: block.heading)]
-
-
-@pytest.fixture(scope="module")
-def place(world: ModelFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the results of two studies lie: the one asked about, and another to compare with."""
-    folder = tmp_path_factory.mktemp("queries")
-    run_sweep(study_of(world, folder / "results", **FIELDS), console())
-    other = {**FIELDS, "study": "other", "levels": [], "pipelines": FIELDS["pipelines"][:1]}
-    run_sweep(study_of(world, folder / "results", **other), console())
-    return folder
+BLOCKS = blocks(ROOT / "docs" / "queries.md")
+SECTIONS = [
+    section
+    for _, found in groupby(BLOCKS, key=lambda block: block.heading)
+    if "answer" in (section := [*found])[0].code
+]
 
 
 def values(answer: Any) -> list[tuple[Any, ...]]:
@@ -76,39 +35,31 @@ def values(answer: Any) -> list[tuple[Any, ...]]:
     )
 
 
-def run(block: Block) -> dict[str, Any]:
-    """Give the names that a block leaves."""
-    names: dict[str, Any] = {}
-    exec(compile(block.code, f"{PAGE.name}: {block.heading}", "exec"), names)
-    return names
-
-
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section[0].heading)
-def test_the_blocks_of_a_section_run_and_agree(
+def test_the_blocks_of_a_section_agree(
     section: list[Block],
-    place: Path,
+    finished: Finished,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.chdir(place)
+    monkeypatch.chdir(finished.folder)
     answers = []
     for block in section:
-        names = run(block)
+        names: dict[str, Any] = {}  # every block is complete
+        run(block, names)
         assert capsys.readouterr().out
-        answers += [values(names["answer"])] if "answer" in names else []
+        answers.append(values(names["answer"]))
     assert answers[1:] == answers[:-1]
     assert all(answers)
 
 
 def test_every_question_is_asked_with_all_three_readers() -> None:
-    readers = {
-        section[0].heading: [re.findall(r"^import (\w+)", code)[0] for _, code in section]
-        for section in SECTIONS
-        if "answer" in section[0].code
-    }
+    readers = [
+        [re.findall(r"^import (\w+)", block.code)[0] for block in section] for section in SECTIONS
+    ]
     assert len(readers) == 6
-    assert [found for found in readers.values() if "duckdb" not in found or len(found) != 3] == []
+    assert [found for found in readers if "duckdb" not in found or len(found) != 3] == []
 
 
-def test_what_a_sweep_leaves_is_whole(place: Path) -> None:
-    assert check(str(place / "results")) == ()
+def test_what_a_sweep_leaves_is_whole(finished: Finished) -> None:
+    assert check(str(finished.folder / "results")) == ()
