@@ -17,9 +17,11 @@ from distmerge.spec import ImageCounts, TaskFiles, field_problems
 from distmerge.tasks import Decoding, Task, load_tasks
 from distmerge.zoo import cache_root
 
+_COLUMNS = ["suite", "task", "metric", "value"]
+
 
 def evaluate(folder: PathLike, data: Data, *, device: str = "cpu") -> pd.DataFrame:
-    """Give the metrics of an exported model on the report images of ``data``.
+    """Give the metrics of an exported model on the report images of ``data``, a row each.
 
     Args:
         folder: what ``distmerge export``, ``Merged.save`` or a sweep wrote.
@@ -45,7 +47,7 @@ def evaluate(folder: PathLike, data: Data, *, device: str = "cpu") -> pd.DataFra
         answers = {name: model_answers(material, model, name, "report") for name in labels}
         heads = {name: model.heads[name].to("cpu") for name in loaded.tasks}
         found += routed_metrics(answers, heads, labels)
-    return pd.DataFrame(found)
+    return pd.DataFrame(found)[_COLUMNS]
 
 
 def _report_tasks(model: LoadedModel, data: Data, place: Path) -> tuple[Task, ...]:

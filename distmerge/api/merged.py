@@ -20,6 +20,13 @@ class Merged(LoadedModel):
 
     run: StoredRun
 
+    def __repr__(self) -> str:
+        """Say what was merged and how well: a notebook shows the last line of a cell."""
+        return (
+            f"Merged({self.description.method} of {', '.join(self.tasks)}; "
+            f"accuracy {self.description.accuracy['clean']['mean']:.3f})"
+        )
+
     @property
     def results(self) -> pd.DataFrame:
         """The run's rows, as a sweep stores them: ``distmerge.results`` answers from such rows."""

@@ -31,6 +31,10 @@ class Models:
     """The study that they are of, as its file would hold it."""
     here: Here
 
+    def __repr__(self) -> str:
+        """Name the tasks: a notebook shows the last line of a cell."""
+        return f"Models({', '.join(self.here.session.vectors.tasks)})"
+
     @property
     def references(self) -> pd.DataFrame:
         """Rows of the pretrained and the individual models, as a sweep stores them."""
@@ -57,18 +61,17 @@ class Models:
             DataError: a stage draws more images than a task has.
             DivergenceError: an optimisation diverged.
         """
-        study = checked_study(
-            {**self.content, "pipelines": [pipeline_content(stages)]}, "stages", HYPERS
-        )
+        drawn = {} if seed is None else {"seed": seed}
+        content = {**self.content, **drawn, "pipelines": [pipeline_content(stages)]}
+        study = checked_study(content, "stages", HYPERS)
         (pipeline,) = study.alternatives
         if pipeline.searched():
             raise ConfigError(
                 f"{', '.join(pipeline.searched())}: got a range, expected one value; "
                 "distmerge.run_study searches"
             )
-        chosen = study.seed if seed is None else seed
         here = self.here.of(study)
-        model, stored = here.run(run_config(pipeline, {}, chosen, HYPERS), observe)
+        model, stored = here.run(run_config(pipeline, {}, study.seed, HYPERS), observe)
         config = here.loaded.material.config
         folder = here.loaded.source.files.tower.parent
         rows = Decoding(config.preprocess, Path(), folder).rows()

@@ -234,11 +234,15 @@ def checked_device(name: str) -> torch.device:
     """Give a device that is really there.
 
     Raises:
-        CapacityError: CUDA is asked for and not visible; the CPU would be a hundred times slower.
+        CapacityError: CUDA is asked for and not visible, and the CPU would be a hundred times
+            slower; or torch knows no such device.
     """
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise CapacityError(
             f"device {name} was granted, but this process sees no GPU; check the driver, or set "
-            "ray.actor_gpus and ray.trial_gpus to 0"
+            "ray.actor_gpus and ray.trial_gpus to 0; in a notebook, ask for the cpu"
         )
-    return torch.device(name)
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise CapacityError(f"got device {name!r}, expected cpu, cuda or cuda:NUMBER") from error

@@ -29,6 +29,23 @@ def linear(
     return found
 
 
+def write_products(
+    left: Float[Tensor, "batch row inner"],
+    right: Float[Tensor, "batch inner column"],
+    out: Float[Tensor, "batch row column"],
+) -> None:
+    """Write ``left @ right`` into ``out``, without a graph.
+
+    On a CPU one product each by oneDNN is faster than a batch of them by MKL. Matrices of ``left``
+    and ``right`` lie row by row or column by column.
+    """
+    if right[0].numel() < _LEAST or not _is_for_onednn(left, right):
+        torch.bmm(left, right, out=out)
+        return
+    for place, one, other in zip(out, left, right, strict=True):
+        place.copy_(_product(one, other.t()))
+
+
 def with_linear(module: Built) -> Built:
     """Give the module, whose linear layers and self-attentions now call ``linear``."""
     for part in module.modules():

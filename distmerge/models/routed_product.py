@@ -2,31 +2,31 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil, isqrt
+from math import ceil
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from distmerge.models.linear import linear
+from distmerge.models.linear import linear, write_products
 
 _Tokens: TypeAlias = Float[Tensor, "image token inner"]
 _Products: TypeAlias = Float[Tensor, "image token outer"]
-_LEAST = 1 << 16  # elements of a tile; of smaller ones a product each costs more than it saves
+_ROWS = 64  # of a tile, at least: narrower products are far from what the machine can do
 
 
 class Tile(NamedTuple):
-    """How much of every image's matrix is made at once."""
+    """How many images' matrices, and how many of their rows, are made at once."""
 
+    images: int
     rows: int
-    columns: int
 
-    def cut(self, outer: int, inner: int) -> Iterator[tuple[slice, slice]]:
-        """Yield the rows and columns of all tiles of a matrix."""
-        for row in range(0, outer, self.rows):
-            for column in range(0, inner, self.columns):
-                yield slice(row, row + self.rows), slice(column, column + self.columns)
+    def cut(self, images: int, outer: int) -> Iterator[tuple[slice, slice]]:
+        """Yield the images and rows of all tiles."""
+        for image in range(0, images, self.images):
+            for row in range(0, outer, self.rows):
+                yield slice(image, image + self.images), slice(row, row + self.rows)
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ class Factors:
 
 
 def tile_of(outer: int, inner: int, *, images: int, element_bytes: int, budget: int) -> Tile:
-    """Give a tile as square as may be of which ``images`` fit into ``budget`` bytes; one does.
+    """Give the tile that fits into ``budget`` bytes: of all images, unless few rows of each fit.
 
-    A long, thin one would make products of many small pieces, far from what the machine can do.
+    Each row is ``inner`` long; one of one image is made at least.
     """
-    elements = max(1, budget // (images * element_bytes))
-    columns = ceil(inner / ceil(inner / min(inner, max(isqrt(elements), elements // outer))))
-    return Tile(rows=min(outer, max(1, elements // columns)), columns=columns)
+    row = inner * element_bytes
+    together = max(1, min(images, budget // (row * min(outer, _ROWS))))
+    return Tile(together, max(1, min(outer, budget // (row * together))))
 
 
 def tiled_product(
@@ -63,8 +63,8 @@ def tiled_product(
 
     Gradients flow to tokens and shares.
 
-    Task vectors are read once, and a tile of all images' matrices is used while it is in the
-    cache. Making the matrices takes ``task * outer * inner`` multiply-adds per image, the products
+    A tile of the matrices is used while it is in the cache; task vectors are read once per tile's
+    images. Making the matrices takes ``task * outer * inner`` multiply-adds per image, the products
     ``token * outer * inner``. The other way, every task's matrix times the tokens, takes
     ``task * token * outer * inner``: never less. Source: algorithms.md 3.9.
     """
@@ -114,11 +114,10 @@ class _TiledProduct(torch.autograd.Function):
         ctx.save_for_backward(tokens, shares, base, vectors)
         ctx.tile = tile
         products = tokens.new_empty(*tokens.shape[:2], len(base))
-        buffer = _buffer(base, len(tokens), tile)
-        for rows, columns in tile.cut(*base.shape):
-            matrices = _matrices(shares, base[rows, columns], vectors[:, rows, columns], buffer)
-            part, inputs = products[:, :, rows], tokens[:, :, columns]
-            _add_products(part, inputs, matrices, onto=int(columns.start > 0))
+        buffer = _buffer(base, tile)
+        for some, rows in tile.cut(len(tokens), len(base)):
+            matrices = _matrices(shares[some], base[rows], vectors[:, rows], buffer)
+            write_products(tokens[some], matrices.mT, products[some, :, rows])
         return products
 
     @staticmethod
@@ -126,45 +125,30 @@ class _TiledProduct(torch.autograd.Function):
         """Give the gradients of tokens and shares; base and vectors are constants."""
         tokens, shares, base, vectors = ctx.saved_tensors
         by_tokens, by_shares = torch.zeros_like(tokens), torch.zeros_like(shares)
-        buffer = _buffer(base, len(tokens), ctx.tile)
-        for rows, columns in ctx.tile.cut(*base.shape):
-            some, gradient = vectors[:, rows, columns], gradients[0][:, :, rows]
-            matrices = _matrices(shares, base[rows, columns], some, buffer)
-            by_tokens[:, :, columns].baddbmm_(gradient, matrices)
+        buffer = _buffer(base, ctx.tile)
+        for some, rows in ctx.tile.cut(len(tokens), len(base)):
+            part, inputs = vectors[:, rows], tokens[some]
+            gradient = gradients[0][some, :, rows].contiguous()
+            matrices = _matrices(shares[some], base[rows], part, buffer)
+            by_inputs = torch.empty_like(inputs)
+            write_products(gradient, matrices, by_inputs)
+            by_tokens[some] += by_inputs
             # The same memory holds the gradient of the matrices, which are no longer needed.
-            torch.bmm(gradient.mT, tokens[:, :, columns], out=matrices)
-            by_row = matrices.transpose(0, 1) @ some.permute(1, 2, 0).to(base.dtype)
-            by_shares += by_row.sum(dim=0, dtype=by_shares.dtype)
+            write_products(gradient.mT, inputs, matrices)
+            by_shares[some] += matrices.flatten(1) @ part.flatten(1).mT.to(base.dtype)
         return by_tokens, by_shares, None, None, None
 
 
-def _buffer(base: Tensor, images: int, tile: Tile) -> Tensor:
-    """Give memory for a tile of all images' matrices; a fresh one per tile costs page faults."""
-    return base.new_empty(images * tile.rows * tile.columns)
+def _buffer(base: Tensor, tile: Tile) -> Tensor:
+    """Give memory for a tile; a fresh one each time costs page faults."""
+    return base.new_empty(tile.images * tile.rows * base.shape[1])
 
 
 def _matrices(
     shares: Tensor, base: Tensor, vectors: Tensor, buffer: Tensor
-) -> Float[Tensor, "image row column"]:
-    """Write ``base + sum_k shares_ik vectors_k`` of a tile into ``buffer``; give a view of it.
-
-    Every row of the tile is one matrix product: of the shares with that row of all vectors.
-    """
-    rows, columns = base.shape
-    made = buffer[: len(shares) * rows * columns].view(len(shares), rows, columns)
-    weights, some = shares.to(base.dtype).expand(rows, -1, -1), vectors.transpose(0, 1)
-    torch.baddbmm(base[:, None], weights, some.to(base.dtype), out=made.transpose(0, 1))
-    return made
-
-
-def _add_products(part: Tensor, tokens: Tensor, matrices: Tensor, *, onto: int) -> None:
-    """Write ``tokens_i @ matrices_i.T`` into ``part``, or, with ``onto`` 1, add them to it.
-
-    On a CPU one product per image is faster than a batch of them, which torch leaves to MKL.
-    """
-    if part.device.type != "cpu" or matrices[0].numel() < _LEAST:
-        torch.baddbmm(part, tokens, matrices.mT, beta=onto, out=part)
-        return
-    for place, some, matrix in zip(part, tokens, matrices, strict=True):
-        found = linear(some, matrix)
-        place.add_(found) if onto else place.copy_(found)
+) -> Float[Tensor, "image row inner"]:
+    """Write ``base + sum_k shares_ik vectors_k`` of a tile into ``buffer``; give a view of it."""
+    made = buffer[: len(shares) * base.numel()].view(len(shares), -1)
+    weights, some = shares.to(base.dtype), vectors.flatten(1).to(base.dtype)
+    torch.addmm(base.reshape(1, -1), weights, some, out=made)
+    return made.view(len(shares), *base.shape)

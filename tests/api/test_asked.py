@@ -3,7 +3,8 @@
 import pytest
 
 from distmerge.api import Stage
-from distmerge.api.asked import pipeline_content
+from distmerge.api.asked import Options, pipeline_content
+from distmerge.spec import ModelFiles, Study
 
 
 @pytest.mark.parametrize(
@@ -19,3 +20,8 @@ def test_stages_keep_their_order_and_settings_get_their_methods_name() -> None:
         "stages": ["ties", "surgery"],
         "settings": {"ties.density": 0.2},
     }
+
+
+def test_options_are_places_of_files_and_keys_of_a_study() -> None:
+    keys = Options.__annotations__.keys() - {"heads"}
+    assert keys <= Study.model_fields.keys() | ModelFiles.model_fields.keys()

@@ -118,6 +118,11 @@ def test_wrong_stages_are_refused_as_in_a_study(stages: Any, message: str, model
         models.merge(stages)
 
 
+def test_a_seed_that_no_study_can_have_is_refused(models: Models) -> None:
+    with pytest.raises(ConfigError, match=r"seed: .*greater than or equal to 0, got -1"):
+        models.merge("ties", seed=-1)
+
+
 def without_data(places: dict[str, Any]) -> dict[str, Any]:
     return {**places, "data": {"alpha": places["data"]["alpha"]}}
 

@@ -13,6 +13,7 @@ from distmerge.coordinator import Album, BlockFacts, FeatureBlock, Material, mod
 from distmerge.coordinator import album as module
 from distmerge.coordinator.album import projected
 from distmerge.evaluation import calibration_error
+from distmerge.methods.bd_merging.model import RoutedModel
 from distmerge.methods.contract import (
     Draw,
     Facts,
@@ -21,7 +22,6 @@ from distmerge.methods.contract import (
     MergedModel,
     Model,
     Point,
-    Routed,
 )
 from distmerge.methods.losses import BatchLoss
 from distmerge.run import Session, run
@@ -56,10 +56,6 @@ class Changed:
 @pytest.fixture(scope="module")
 def session(world: ModelFiles) -> Session:
     return session_of(world)
-
-
-def first_image(session: Session) -> np.ndarray:
-    return session.material.tasks[0].report.samples.array[:1]
 
 
 def given(session: Session) -> tuple[Material, Model, IndividualModels]:
@@ -178,22 +174,23 @@ def test_individual_features_may_lie_in_blocks(
 @pytest.mark.parametrize(
     "config", [AVERAGE, config_of(ROUTED, "bd_merging")], ids=["merged", "routed"]
 )
-def test_one_image_of_one_class_is_a_run_with_pictures(config: RunConfig, session: Session) -> None:
+def test_one_image_of_one_class_has_pictures(config: RunConfig, session: Session) -> None:
     own = session.models.facts("alpha", "alpha", "report")
     one = FeatureBlock(*(getattr(own, name).numpy()[:1] for name in FeatureBlock._fields))
-    few = replace(session.material.tasks[0].report.samples, array=first_image(session))
-    report = LabelledSamples(few, np.zeros(1, dtype=np.int64))
+    images = session.material.tasks[0].report.samples
+    first = replace(images, array=images.array[:1])
+    report = LabelledSamples(first, np.zeros(1, dtype=np.int64))
     tasks = tuple(replace(task, report=report) for task in session.material.tasks)
     heads = {
         name: replace(head, weight=head.weight[:1], bias=head.bias[:1])
         for name, head in session.material.heads.items()
     }
     model = learned_by(session, config).model
+    assert isinstance(model, MergedModel | RoutedModel)
     material = replace(session.material, tasks=tasks, heads=heads)
     album = Album(material, replace(model, heads=heads), Changed(session.models, (one,)))
     for task in heads:
-        answer = album.answers if isinstance(model, Routed) else album.logits
-        assert len(answer(task, "report")[:1])
+        (album.answers if isinstance(model, RoutedModel) else album.logits)(task, "report")
     found = safetensors.torch.load(album.pictures(()))
     assert found["calibration.report"][-1].tolist() == [3, 1, 1]
     assert found["points.alpha"].shape == (2, 1, 2)

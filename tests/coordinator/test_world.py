@@ -149,6 +149,11 @@ def test_a_gpu_that_is_not_there_is_named(name: str) -> None:
         checked_device(name)
 
 
+def test_a_device_of_an_unknown_name_is_refused() -> None:
+    with pytest.raises(CapacityError, match="got device 'gpu', expected cpu, cuda or cuda:NUMBER"):
+        checked_device("gpu")
+
+
 def test_what_the_driver_found_is_the_same_for_a_worker(copied: ModelFiles) -> None:
     source = source_of(copied)
     material = load_material(source)

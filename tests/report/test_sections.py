@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from distmerge.errors import ResultsError
-from distmerge.report import Report, page, study_report, write_drawings
+from distmerge.report import Report, page, study_report
 from distmerge.report.content import Figure, Section, Table, percent
 from distmerge.results import RunRecord, RunStore, leaderboard, load
 from distmerge.spec import load_study
@@ -264,7 +264,6 @@ def test_features_that_were_not_finite_are_left_out(tmp_path: Path) -> None:
     assert table(report, "representation")["learner"]["alpha"] == "-"
     assert "layers" not in {one.slug for one in report.figures}
     assert page(report)
-    assert write_drawings(report, tmp_path)
 
 
 def test_a_run_without_finite_features_has_no_picture_of_them(tmp_path: Path) -> None:

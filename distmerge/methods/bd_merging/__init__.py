@@ -121,7 +121,7 @@ class BDMerging(Checked):
     adapters and costs accuracy elsewhere. What it loses is the metric bank_error. A bfloat16 bank
     is rounded by about 0.002, below which nothing is of low rank."""
     budget_mb: CountOrNone = 0
-    """Memory for the tiles of weight matrices that are made for single images. 0: 8 on a CPU, so
+    """Memory for the tiles of weight matrices that are made for single images. 0: 16 on a CPU, so
     that they stay in its cache, and 512 on a GPU."""
     recompute: bool = False
     """Whether blocks run a second time in the backward pass instead of keeping their activations.

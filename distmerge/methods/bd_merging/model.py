@@ -33,7 +33,7 @@ from distmerge.taskvectors import (
 RouterInput = Literal["averaged", "cls", "mean", "embed"]
 Reader: TypeAlias = Callable[[ModelInput], Float[Tensor, "sample width"]]
 _AFTER: Mapping[RouterInput, Literal["stem", "blocks"]] = {"embed": "stem", "mean": "blocks"}
-_CPU_MB, _GPU_MB = 8, 512  # what fits into a core's cache; what keeps a GPU busy
+_CPU_MB, _GPU_MB = 16, 512  # what fits into the cores' cache; what keeps a GPU busy
 
 
 @dataclass(frozen=True)
