@@ -98,7 +98,8 @@ def by_trials(counts: tuple[int, ...] = TRIALS) -> Iterator[Point]:
 def _kernels(bank: TaskVectors, amount: float) -> Iterator[Point]:
     shape = (len(bank.tasks), len(bank.layout.segments))
     coefficients = torch.full(shape, 0.3, dtype=torch.float64)
-    yield Point("merge", amount, median(lambda: merge(bank, coefficients)))
+    place = torch.empty_like(bank.base)  # as steps have it
+    yield Point("merge", amount, median(lambda: merge(bank, coefficients, place)))
     yield Point("contract", amount, median(lambda: contract(bank, bank.base)))
     num_bytes = 4 * (shape[0] + 1) * bank.layout.num_parameters
     yield Point("limit: reading the bank", amount, num_bytes / bandwidth(1 << 28).best)

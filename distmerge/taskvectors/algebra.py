@@ -8,7 +8,7 @@ from distmerge.taskvectors.bank import TaskVectors
 
 # Parameters per step on a CPU: the part of the result stays in the cores' caches while every task's
 # vector is read once. On an accelerator a segment is one step, since starting one costs more.
-_CHUNK = 1 << 20
+_CHUNK = 1 << 19
 
 
 @torch.no_grad()
