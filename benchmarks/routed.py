@@ -6,10 +6,9 @@ import torch
 
 from benchmarks.clock import medians
 from benchmarks.rows import Row
-from benchmarks.towers import VIT_B_32
-from distmerge.methods.bd_merging.model import budget_bytes
+from benchmarks.towers import VIT_B_32, random_bank
+from distmerge.methods.bd_merging.model import budget_bytes, routed_weights
 from distmerge.models import RoutedWeights, Tower, routed_features
-from distmerge.spec import TowerConfig
 
 
 def routed_forward(num_tasks: int = 8, num_images: int = 16) -> Iterator[Row]:
@@ -19,7 +18,7 @@ def routed_forward(num_tasks: int = 8, num_images: int = 16) -> Iterator[Row]:
         AssertionError: the loop gives other features.
     """
     config = VIT_B_32
-    tower, weights = Tower(config), _weights(config, num_tasks)
+    tower, weights = Tower(config), routed_weights(random_bank(config, num_tasks), "global")
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(num_images, 3, config.image_size, config.image_size, generator=generator)
     routing = torch.randn(num_images, num_tasks, 1, generator=generator).softmax(dim=1)
@@ -43,17 +42,6 @@ def routed_forward(num_tasks: int = 8, num_images: int = 16) -> Iterator[Row]:
         )
     yield Row("routed forward", ours, peer="one merge per image", peer_s=one_by_one, target=4.0)
     yield Row("routed forward over a plain one", ours, limit_s=plain, target=1.6)
-
-
-def _weights(config: TowerConfig, num_tasks: int) -> RoutedWeights:
-    """Give a base of the usual scale and task vectors a tenth of it."""
-    generator = torch.Generator().manual_seed(0)
-    base, vectors = {}, {}
-    for name, shape in Tower(config).shapes.items():
-        is_scale = len(shape) == 1 and name.endswith("weight")
-        base[name] = 0.02 * torch.randn(shape, generator=generator) + float(is_scale)
-        vectors[name] = 0.002 * torch.randn(num_tasks, *shape, generator=generator)
-    return RoutedWeights(base, vectors, dict.fromkeys(base, 0))
 
 
 def _merged(weights: RoutedWeights, shares: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -18,6 +18,7 @@ from distmerge.models import (
     zero_shot_files,
 )
 from distmerge.spec import (
+    ACTIVATIONS_MB,
     AnyTower,
     BankType,
     ImageCounts,
@@ -53,7 +54,7 @@ class Source:
     """How task vectors are held."""
     precision: Precision = "float32"
     """What adaptation steps compute the tower in."""
-    activations_mb: int = 1024
+    activations_mb: int = ACTIVATIONS_MB
     """Room for the activations of one forward of an adaptation step."""
     digests: Mapping[Path, str] = field(default_factory=dict)
     """By file, what the driver read; other processes must read the same."""
@@ -84,7 +85,7 @@ class Material:
     heads: Mapping[str, Head]
     unseen: tuple[Task, ...] = ()
     precision: Precision = "float32"
-    activations_mb: int = 1024
+    activations_mb: int = ACTIVATIONS_MB
 
     def task(self, name: str) -> Task:
         """Give the task of that name, seen or unseen."""

@@ -29,6 +29,15 @@ def linear(
     return found
 
 
+def self_attention(
+    joined: Float[Tensor, "sample token three_widths"], heads: int
+) -> Float[Tensor, "sample token width"]:
+    """Give what tokens take from each other, from their queries, keys and values side by side."""
+    by_head = joined.unflatten(2, (3, heads, -1)).permute(2, 0, 3, 1, 4)
+    attended = scaled_dot_product_attention(by_head[0], by_head[1], by_head[2])
+    return attended.transpose(1, 2).flatten(2)
+
+
 def write_products(
     left: Float[Tensor, "batch row inner"],
     right: Float[Tensor, "batch inner column"],
@@ -68,9 +77,7 @@ class _Attention(nn.MultiheadAttention):
         if not of_self or options != plain or self.training:
             return super().forward(query, key, value, **options)
         joined = linear(query, self.in_proj_weight, self.in_proj_bias)
-        by_head = joined.unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        attended = scaled_dot_product_attention(by_head[0], by_head[1], by_head[2])
-        attended = attended.transpose(1, 2).flatten(2)
+        attended = self_attention(joined, self.num_heads)
         return linear(attended, self.out_proj.weight, self.out_proj.bias), None
 
 

@@ -8,10 +8,10 @@ from typing import Literal, Protocol, TypeAlias, runtime_checkable
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import gelu, layer_norm, scaled_dot_product_attention, unfold
+from torch.nn.functional import gelu, layer_norm, unfold
 from torch.utils.checkpoint import checkpoint
 
-from distmerge.models.linear import linear
+from distmerge.models.linear import linear, self_attention
 from distmerge.models.routed_product import Factors, factored_product, tiled_product
 from distmerge.spec import TowerConfig
 
@@ -198,9 +198,7 @@ def _attention(
     config: TowerConfig, parameters: _Parameters, place: str, tokens: _Tokens
 ) -> _Tokens:
     joined = _linear(parameters, f"{place}.in_proj_", tokens)
-    by_head = joined.unflatten(2, (3, config.heads, -1)).permute(2, 0, 3, 1, 4)
-    attended = scaled_dot_product_attention(by_head[0], by_head[1], by_head[2])
-    return _linear(parameters, f"{place}.out_proj.", attended.transpose(1, 2).flatten(2))
+    return _linear(parameters, f"{place}.out_proj.", self_attention(joined, config.heads))
 
 
 def _linear(

@@ -86,6 +86,17 @@ def _looks(figure: Figure, *, has_legend: bool = True) -> dict[str, Any]:
     }
 
 
+def _dash(figure: Figure) -> "alt.StrokeDash":
+    import altair as alt
+
+    known = looks(figure.series, list(figure.frame["series"]))
+    return alt.StrokeDash(
+        "series:N",
+        scale=alt.Scale(domain=list(known), range=[list(look.dash) for look in known.values()]),
+        legend=_legend(),
+    )
+
+
 def _legend() -> "alt.Legend":
     import altair as alt
 
@@ -128,12 +139,7 @@ def _lines(figure: Figure) -> "alt.LayerChart":
     import altair as alt
 
     encodings = _looks(figure)
-    known = looks(figure.series, list(figure.frame["series"]))
-    dash = alt.StrokeDash(
-        "series:N",
-        scale=alt.Scale(domain=list(known), range=[list(look.dash) for look in known.values()]),
-        legend=_legend(),
-    )
+    dash = _dash(figure)
     steps = list(dict.fromkeys(figure.frame["label"]))
     x = alt.X("label:N", sort=steps, title=figure.x or None, axis=alt.Axis(labelAngle=0))
     y = alt.Y("value:Q", title=figure.y, scale=alt.Scale(zero=False))
@@ -155,12 +161,7 @@ def _curves(figure: Figure) -> "alt.LayerChart":
     import altair as alt
 
     encodings = _looks(figure)
-    known = looks(figure.series, list(figure.frame["series"]))
-    dash = alt.StrokeDash(
-        "series:N",
-        scale=alt.Scale(domain=list(known), range=[list(look.dash) for look in known.values()]),
-        legend=_legend(),
-    )
+    dash = _dash(figure)
     whole = alt.Axis(tickMinStep=1, labelOverlap=True)
     x = alt.X("x:Q", title=figure.x, scale=alt.Scale(zero=False, nice=False), axis=whole)
     y = alt.Y("value:Q", title=figure.y, scale=alt.Scale(zero=False))

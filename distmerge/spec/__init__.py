@@ -30,6 +30,7 @@ from distmerge.spec.plan import (
 )
 from distmerge.spec.selection import Selection
 from distmerge.spec.study import (
+    ACTIVATIONS_MB,
     BankType,
     ImageCounts,
     ModelFiles,
@@ -50,6 +51,7 @@ from distmerge.spec.tower import (
 )
 
 __all__ = [
+    "ACTIVATIONS_MB",
     "BENCHMARKS",
     "AnyOf",
     "AnyTower",

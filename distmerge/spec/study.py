@@ -33,6 +33,8 @@ Cores = Annotated[float, Field(ge=0.001, le=1e6)]
 Gpus = Annotated[float, Field(ge=0, le=1e6), AfterValidator(_whole_or_a_share)]
 BankType = Literal["float32", "bfloat16"]
 Precision = Literal["float32", "bfloat16"]
+ACTIVATIONS_MB = 1024
+"""Room for the activations of one forward of an adaptation step, unless a study says another."""
 Sanity = Annotated[  # YAML reads a plain off as false
     Literal["error", "warn", "off"], BeforeValidator(lambda v: "off" if v is False else v)
 ]
@@ -204,7 +206,7 @@ class Study(Frozen):
     precision: Precision = "float32"
     """What adaptation steps compute the tower's forward and backward passes in; bfloat16 is faster
     where cores have instructions for it. Coefficients, losses, sums and evaluation stay float32."""
-    activations_mb: Count = 1024
+    activations_mb: Count = ACTIVATIONS_MB
     """Room in MiB for the activations of one forward of an adaptation step: as many tasks share it
     as fit, at least one. It changes numbers by rounding alone."""
     storage: Location = "results"

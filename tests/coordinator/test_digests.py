@@ -1,4 +1,3 @@
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,14 +22,6 @@ from tests.world import TOWER, arrays_of
 @pytest.fixture(scope="module")
 def session(world: ModelFiles) -> Session:
     return session_of(world)
-
-
-@pytest.fixture
-def copied(world: ModelFiles, tmp_path: Path) -> ModelFiles:
-    """The same world in another folder, free to be changed."""
-    old, new = world.base.parent, tmp_path / "copy"
-    shutil.copytree(old, new)
-    return ModelFiles.model_validate_json(world.model_dump_json().replace(str(old), str(new)))
 
 
 def digests_of(files: ModelFiles) -> Digests:

@@ -24,17 +24,8 @@ from distmerge.run import Session
 from distmerge.spec import ModelFiles, Preprocess, Tokens
 from distmerge.tasks import ModelInput, Role, Samples, batch_indices
 from distmerge.taskvectors import TaskVectors, merge
+from tests.coordinator.draws import DRAW, START, TASKS, untaught
 from tests.coordinator.sessions import config_of, merged_by, session_of
-
-DRAW = Draw(seed=0, step=3, batch_size=4, batches=2)
-START = torch.full((3, 32), 0.3, dtype=torch.float64)
-TASKS = ("alpha", "beta", "gamma")
-
-
-def untaught(tasks: Sequence[str], draw: Draw) -> dict[str, Teacher]:
-    """Give teachers for losses that do not listen to them."""
-    nothing = Teacher(torch.zeros(draw.size, dtype=torch.int64), torch.zeros(draw.size))
-    return dict.fromkeys(tasks, nothing)
 
 
 @pytest.fixture(scope="module")

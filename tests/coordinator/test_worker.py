@@ -17,8 +17,8 @@ from distmerge.models import load_state
 from distmerge.run import Session
 from distmerge.spec import ModelFiles
 from distmerge.taskvectors import Selection, selected
+from tests.coordinator.draws import DRAW, START, TASKS, untaught
 from tests.coordinator.sessions import session_of, source_of
-from tests.coordinator.test_gradient import DRAW, START, TASKS, untaught
 
 
 @pytest.fixture(scope="module")

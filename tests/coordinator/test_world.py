@@ -37,14 +37,6 @@ def session(world: ModelFiles) -> Session:
     return session_of(world)
 
 
-@pytest.fixture
-def copied(world: ModelFiles, tmp_path: Path) -> ModelFiles:
-    """The same world in another folder, free to be changed."""
-    old, new = world.base.parent, tmp_path / "copy"
-    shutil.copytree(old, new)
-    return ModelFiles.model_validate_json(world.model_dump_json().replace(str(old), str(new)))
-
-
 def test_the_material_is_what_the_files_hold(session: Session, world: ModelFiles) -> None:
     material = session.material
     assert material.config == load_tower_config(world.tower) == TOWER
