@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypedDict
 
+from distmerge.spec import BankType, Precision
+
 PathLike: TypeAlias = str | Path
 Stage: TypeAlias = str | Mapping[str, Mapping[str, Any]]
 """The name of a method, or ``{NAME: {SETTING: VALUE}}``."""
@@ -29,7 +31,9 @@ class Options(TypedDict, total=False):
     unseen: Sequence[str]
     select: Literal["agreement", "entropy", "accuracy"]
     sanity: Literal["error", "warn", "off"]
-    bank: Literal["float32", "bfloat16"]
+    bank: BankType
+    precision: Precision
+    activations_mb: int
 
 
 def pipeline_content(stages: Stage | Sequence[Stage]) -> dict[str, Any]:

@@ -26,6 +26,20 @@ def test_other_pipelines_share_what_was_loaded(world: ModelFiles) -> None:
     assert routed.session.digests.crossed("report")
 
 
+def test_references_are_measured_once_for_all_pipelines_that_are_compared_with_the_same(
+    world: ModelFiles,
+) -> None:
+    study = partial(study_of, world, world.base.parent / "none")
+    here = opened(study(pipelines=PIPELINES), ignored)
+    plain, names = here.references, {"pretrained", "individual"}
+    assert set(plain["method"].astype(str)) == names
+    assert here.of(study(pipelines=[{"stages": ["ties"]}])).references is plain
+    routed = here.of(study(pipelines=CROSSED)).references
+    assert set(routed["method"].astype(str)) == names | {"one_expert", "nearest_centroid"}
+    other = here.of(study(pipelines=PIPELINES, seed=5)).references
+    assert set(other["seed"]) == {5}
+
+
 def test_models_that_are_not_better_are_refused_before_any_merge(world: ModelFiles) -> None:
     swapped = [*world.tasks]
     swapped[0], swapped[1] = (
