@@ -68,6 +68,7 @@ def _start(binary: str, folder: Path) -> tuple[int, subprocess.Popen[bytes]]:
     flags |= dict(zip(_PORTS, others, strict=True))
     flags |= {"s3.config": accounts, "s3.autoCreateBucket": "false"}
     flags |= {"s3.localSocket": folder / "s3.sock", "filer.localSocket": folder / "filer.sock"}
+    flags |= {"volume.max": 10_000}  # else as few as fit the free disk: a bucket takes several
     flags |= {"webdav": "false", "admin.ui": "false", "metricsPort": 0}
     flags |= {"s3.port.iceberg": 0, "s3.port.lance": 0, "master.telemetry": "false"}
     asked = [f"-{name}={value}" for name, value in flags.items()]
