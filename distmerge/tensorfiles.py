@@ -21,13 +21,15 @@ def readable(path: Path) -> Iterator[None]:
     """Say of a safetensors file that it cannot be read.
 
     Raises:
-        CheckpointError: the file is missing or is not safetensors.
+        CheckpointError: the file is missing, is a folder or is not safetensors.
     """
     try:
         yield
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such checkpoint") from error
     except (safetensors.SafetensorError, OSError) as error:
+        if path.is_dir():
+            raise CheckpointError(f"{path}: a folder, expected a safetensors file") from error
         raise CheckpointError(
             f"{path}: not a readable safetensors file ({error}); pickled checkpoints are refused, "
             "since loading them runs code; `distmerge import` converts them without running any"

@@ -52,6 +52,11 @@ class LoadedModel:
     rows: Rows
     """How samples become the tower's input."""
 
+    def __repr__(self) -> str:
+        """Say what was merged into which tower: a notebook shows the last line of a cell."""
+        found = self.description
+        return f"LoadedModel({found.method} of {', '.join(self.tasks)}; {found.tower.backbone})"
+
     @property
     def tasks(self) -> tuple[str, ...]:
         """Names of the tasks."""

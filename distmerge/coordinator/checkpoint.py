@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import safetensors.torch
 import torch
@@ -34,6 +34,23 @@ class Part(NamedTuple):
     problem: str
     state: State
     solved: Solved | None
+
+
+@runtime_checkable
+class RunState(Protocol):
+    """What an optimisation needs of a run's state."""
+
+    def stored(self, problem: str) -> Part | None:
+        """Give what an earlier attempt left of the next problem."""
+
+    def follow(self, current: Callable[[], Part | None]) -> None:
+        """Take how to see where the problem in progress stands; None while a step is half done."""
+
+    def solve(self, part: Part) -> None:
+        """Take a solved problem."""
+
+    def stepped(self) -> None:
+        """Save the state if it is time to."""
 
 
 class Checkpoint:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from distmerge.coordinator.checkpoint import Checkpoint, Part, Solved, State, misfit
+from distmerge.coordinator.checkpoint import Checkpoint, Part, RunState, Solved, State, misfit
 from distmerge.errors import CheckpointError, DivergenceError
 from distmerge.methods.contract import Problem
 
@@ -30,7 +30,7 @@ class Progress(NamedTuple):
 
 
 def optimise(
-    problem: Problem, observe: Callable[[Progress], None], checkpoint: Checkpoint | None = None
+    problem: Problem, observe: Callable[[Progress], None], checkpoint: RunState | None = None
 ) -> Solved:
     """Minimise ``problem`` in place.
 

@@ -126,7 +126,7 @@ class _Seen:
         self._scores = dict(zip(check_steps.tolist(), scores.tolist(), strict=True))
 
 
-class _Shared(Checkpoint):
+class _Shared:
     """A run's state in which what was seen of a problem stands beside the problem's own."""
 
     def __init__(self, checkpoint: Checkpoint, seen: _Seen) -> None:

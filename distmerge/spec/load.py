@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from distmerge.errors import ConfigError, problem_list
 from distmerge.spec.data import BenchmarkData, RoleData, Shares, WholeData
 from distmerge.spec.heads import ZeroShotHead
-from distmerge.spec.hyper import Hyper, field_path
+from distmerge.spec.hyper import Frozen, Hyper, field_path
 from distmerge.spec.pipeline import AnyOf, Halving, Pipeline
 from distmerge.spec.plan import grid_problems, pipeline_problems
 from distmerge.spec.study import (
@@ -23,12 +23,32 @@ from distmerge.spec.study import (
     ZooModels,
 )
 
-_PARTS = (
-    *(Study, ModelFiles, ZooModels, TaskFiles, ImageCounts, RayConfig),
-    *(Pipeline, AnyOf, Halving),
-    *(WholeData, RoleData, BenchmarkData, Shares, ZeroShotHead),
-)
-_KEYS = sorted({key for part in _PARTS for key in part.model_fields})
+_PARTS: dict[str, tuple[type[Frozen], ...]] = {
+    "": (Study,),
+    "models": (ModelFiles, ZooModels),
+    "models.tasks": (TaskFiles,),
+    "models.tasks.data": (WholeData, RoleData, BenchmarkData),
+    "models.tasks.data.shares": (Shares,),
+    "models.tasks.head": (ZeroShotHead,),
+    "pipelines": (Pipeline, AnyOf),
+    "images": (ImageCounts,),
+    "asha": (Halving,),
+    "ray": (RayConfig,),
+}
+_KEYS = {
+    key: [place for place, same in _PARTS.items() if any(key in p.model_fields for p in same)]
+    for parts in _PARTS.values()
+    for part in parts
+    for key in part.model_fields
+}
+"""Of every key where it may stand; empty: at the top."""
+_LISTS = {
+    "tasks": "one entry per fine-tuned model to be merged",
+    "pipelines": "one entry per merge to be compared, such as {stages: [ties]}",
+    "stages": "names of methods, such as [ties]",
+    "any_of": "the stages of each pipeline, such as [ties]",
+}
+"""What the entries of a list are."""
 
 
 def load_study(path: Path, overrides: Sequence[str], hypers: Mapping[str, type[Hyper]]) -> Study:
@@ -150,13 +170,34 @@ def _problems(error: ValidationError) -> list[str]:
 
 
 def _problem(error: Any) -> str:
-    place = field_path(error["loc"]) or "study"
-    if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(error["loc"][-1]), _KEYS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        return f"{place}: unknown key{hint}"
-    if error["type"] == "missing":
-        return f"{place}: required, not given"
-    if error["type"] == "value_error":
-        return f"{place}: {error['ctx']['error']}"
-    return f"{place}: {error['msg']}, got {error['input']!r}"
+    names = [part for part in error["loc"] if isinstance(part, str)]
+    entries = _LISTS.get(names[-1], "") if names else ""
+    match error["type"]:
+        case "extra_forbidden":
+            wrong = _unknown(names[-1], field_path(names[:-1]))
+        case "missing":
+            wrong = "required, not given"
+        case "value_error":
+            wrong = str(error["ctx"]["error"])
+        case "too_short" if entries:
+            found, least = error["ctx"]["actual_length"], error["ctx"]["min_length"]
+            wrong = f"lists {found}, expected {least} or more: {entries}"
+        case "tuple_type" if entries:
+            wrong = f"got {error['input']!r}, expected a list: {entries}"
+        case _:
+            wrong = f"{error['msg']}, got {error['input']!r}"
+    return f"{field_path(error['loc']) or 'study'}: {wrong}"
+
+
+def _unknown(key: str, here: str) -> str:
+    """Say of a key that may not stand ``here`` where it may, or which one was meant."""
+    if here in _KEYS.get(key, ()):
+        return "does not go with the other keys there"
+    near = difflib.get_close_matches(key, _KEYS, n=1)
+    if not near:
+        return "unknown key"
+    places = _KEYS[near[0]]
+    named = " or ".join(f"under {place}" if place else "at the top" for place in places)
+    if near[0] == key:
+        return f"no key of this place; it belongs {named}"
+    return f"unknown key; did you mean {near[0]!r}{'' if here in places else f' {named}'}?"

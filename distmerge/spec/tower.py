@@ -244,7 +244,9 @@ def load_tower_config(path: Path) -> TowerConfig | OpenClipTower | TextTower:
     try:
         return _TOWER.validate_json(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path}: cannot read the tower description ({error})") from error
+        raise CheckpointError(
+            f"{path}: cannot read the tower description ({getattr(error, 'strerror', error)})"
+        ) from error
     except ValidationError as error:
         title = f"{path}: not a tower description"
         raise CheckpointError(problem_list(title, field_problems(error))) from error

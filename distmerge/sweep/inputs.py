@@ -1,7 +1,7 @@
 """A study's files by their headers: everything that does not fit, all at once, no tensor read."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,12 @@ from distmerge.tasks import (
     array_kind,
     described_data,
     previewed,
+)
+
+_UNREADABLE = (
+    "models that cannot be read; expected tower.json, base.safetensors and, of every task, "
+    "NAME.safetensors and NAME.head.safetensors, as `distmerge import SOURCE FOLDER --name NAME` "
+    "writes them"
 )
 
 
@@ -87,17 +93,17 @@ def read_inputs(source: Source) -> Inputs:
         CheckpointError: lists every file, tensor and head that does not fit, and wrong data too.
         DataError: lists what is wrong with the tasks' data, if nothing else is.
     """
-    config = load_tower_config(source.files.tower)
-    shapes, problems = tower_shapes(config), list[str]()
-    files: dict[str, CheckpointFile] = {}
+    files, problems = dict[str, CheckpointFile](), list[str]()
     for name, path in source.checkpoints.items():
         try:
             files[name] = CheckpointFile(path)
-            found = [*header_problems(files[name], shapes)]
-            found += metadata_problems(files[name], config)
-            problems += [f"{name}: {problem}" for problem in found]
         except CheckpointError as error:
             problems.append(f"{name}: {error}")
+    config = _config(source, problems)
+    shapes = tower_shapes(config)
+    for name, file in files.items():
+        found = [*header_problems(file, shapes), *metadata_problems(file, config)]
+        problems += [f"{name}: {problem}" for problem in found]
     stocks, wrong_data = {}, []
     for task in source.files.tasks:
         try:
@@ -110,6 +116,18 @@ def read_inputs(source: Source) -> Inputs:
         raise kind(problem_list("inputs that do not fit", [*problems, *wrong_data]))
     types = {name: _types(file) for name, file in files.items()}
     return Inputs(config, types, stocks, tuple(_warnings(source, types, stocks)))
+
+
+def _config(source: Source, problems: Sequence[str]) -> AnyTower:
+    """Give the tower's description.
+
+    Raises:
+        CheckpointError: it cannot be read; lists the checkpoints' problems too.
+    """
+    try:
+        return load_tower_config(source.files.tower)
+    except CheckpointError as error:
+        raise CheckpointError(problem_list(_UNREADABLE, [str(error), *problems])) from error
 
 
 def _head_problems(task: TaskFiles, stock: Stock, config: AnyTower) -> Iterator[str]:

@@ -30,6 +30,11 @@ def pixels() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), np.uint8)
 
 
+def test_a_model_says_what_it_is_in_a_line(merged: LoadedModel) -> None:
+    said = "weight_averaging+surgery of alpha, beta, gamma"
+    assert repr(merged) == f"LoadedModel({said}; {TOWER.backbone})"
+
+
 def test_a_prediction_is_the_likeliest_class_and_its_probability(
     merged: LoadedModel, pixels: np.ndarray
 ) -> None:

@@ -102,6 +102,28 @@ def test_an_interrupt_ends_the_server(tmp_path: Path) -> None:
     assert closed(live)
 
 
+def test_a_page_that_takes_long_to_make_is_made_less_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("distmerge.report.live.REST", 1000.0)
+    monkeypatch.setattr("distmerge.report.live.LOOK_S", 100.0)
+    live = LiveReport(str(tmp_path), None, 0)
+    looks, left = list[tuple[float, float]](), [time.monotonic()]
+
+    def wait(seconds: float) -> None:
+        looks.append((seconds, time.monotonic() - left[-1]))
+        if len(looks) == 1:
+            stored(tmp_path, LEARNED[0])
+        if len(looks) == 3:
+            live.end()
+        left.append(time.monotonic())
+
+    live.follow(wait)
+    _, (with_news, took_s), (without, _) = looks
+    assert with_news == pytest.approx(1000 * took_s, rel=0.05)
+    assert without == 100.0
+
+
 def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     with following(str(tmp_path)) as live:
         port = int(live.address.rstrip("/").rpartition(":")[2])

@@ -61,7 +61,7 @@ def problems_of(folder: Path, *data: object) -> str:
         ({"path": "x", "skip": 3}, "data.skip: unknown key"),
         ({"path": ""}, "data.path: String should have at least 1 character"),
         ({}, "data.path: required, not given"),
-        ({**ROLES, "shares": {}}, "data.shares: unknown key"),
+        ({**ROLES, "shares": {}}, "data.shares: does not go with the other keys there"),
         ({"adapt": "a", "select": "s"}, "data.report: required, not given"),
         ({"torchvision": "CIFAR10", "root": "x"}, "data.torchvision: Input should be 'SUN397'"),
         ({"torchvision": "SVHN"}, "data.root: required, not given"),

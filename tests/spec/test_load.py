@@ -13,6 +13,8 @@ STUDY = {
     "models": {"zoo": "tiny"},
     "pipelines": [{"stages": ["learner"]}, {"stages": ["learner", "fixer"], "trials": 3}],
 }
+TASK = {"name": "a", "checkpoint": "a.safetensors", "head": "h.safetensors", "data": "a"}
+MODELS = {"tower": "tower.json", "base": "base.safetensors"}
 
 
 def load(folder: Path, content: object, overrides: Sequence[str] = ()) -> Study:
@@ -29,10 +31,8 @@ def test_a_short_study_is_filled_with_the_defaults(tmp_path: Path) -> None:
 
 
 def test_relative_paths_of_checkpoints_are_kept_as_written(tmp_path: Path) -> None:
-    task = {"checkpoint": "a.safetensors", "head": "h.safetensors", "data": "a"}
-    tasks = [{"name": name, **task} for name in ("a", "b")]
-    models = {"tower": "tower.json", "base": "base.safetensors", "tasks": tasks}
-    study = load(tmp_path, STUDY | {"models": models})
+    tasks = [TASK | {"name": name} for name in ("a", "b")]
+    study = load(tmp_path, STUDY | {"models": MODELS | {"tasks": tasks}})
     assert not isinstance(study.models, ZooModels)
     assert study.models.base == Path("base.safetensors")
 
@@ -126,8 +126,22 @@ def test_a_wrong_override_is_named(tmp_path: Path, override: str, message: str) 
         ({"ray": True}, r"yaml:\n  - ray: Input should be False, got True$"),
         ({"ray": {"actor_gpus": -1}}, "actor_gpus: Input should be greater than or equal to 0"),
         ({"ray": {"timeout_s": ".inf"}}, "timeout_s: .*number"),
-        ({"pipelines": []}, "pipelines: .*at least 1 item"),
-        ({"pipelines": [{"stages": []}]}, "pipelines.0.stages: .*at least 1 item"),
+        ({"pipelines": []}, "pipelines: lists 0, expected 1 or more: one entry per merge"),
+        ({"pipelines": [{"stages": []}]}, "pipelines.0.stages: lists 0, expected 1 or more: names"),
+        ({"pipelines": [{"stages": "learner"}]}, "stages: got 'learner', expected a list: names"),
+        ({"models": MODELS | {"tasks": [TASK]}}, "tasks: lists 1, expected 2 or more: one entry"),
+        ({"models": MODELS | {"tasks": []}}, "models.tasks: lists 0, expected 2 or more"),
+        (
+            {"models": MODELS | {"tasks": None}},
+            "models.tasks: got None, expected a list: one entry",
+        ),
+        ({"trials": 3}, r"yaml:\n  - trials: no key of this place; it belongs under pipelines$"),
+        ({"trails": 3}, r"trails: unknown key; did you mean 'trials' under pipelines\?$"),
+        ({"ray": {"storage": "s3"}}, r"ray.storage: no key of this place; it belongs at the top$"),
+        (
+            {"models": {"zoo": "tiny", "tower": "tower.json"}},
+            r"yaml:\n  - models.tower: does not go with the other keys there$",
+        ),
         (
             {"pipelines": [{"stages": ["learner"], "trails": 2}]},
             r"yaml:\n  - pipelines.0.trails: unknown key; did you mean 'trials'\?$",
@@ -191,7 +205,8 @@ def test_a_wrong_key_or_value_is_named_with_its_place(
             {"any_of": [["learner"], ["learner", "fixer"]], "settings": {"other.x": 1}},
             r"'other.x' is for no stage of learner\|learner\+fixer",
         ),
-        ({"any_of": [["learner"]]}, "pipelines.0.any_of: .*at least 2 items"),
+        ({"any_of": [["learner"]]}, "pipelines.0.any_of: lists 1, expected 2 or more: the stages"),
+        ({"any_of": [["learner"], []]}, "any_of.1: lists 0, expected 1 or more: the stages"),
         (
             {"stages": ["lerner", "fixer"]},
             r"yaml:\n  - pipelines.0.stages: unknown method 'lerner'; known: fixer, learner$",

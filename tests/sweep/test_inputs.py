@@ -68,6 +68,27 @@ def test_a_file_of_the_same_activation_fits(world: ModelFiles, tmp_path: Path) -
     assert read_inputs(with_base(world, path)).warnings == ()
 
 
+def test_a_wrong_folder_is_named_with_all_that_it_should_hold(
+    world: ModelFiles, tmp_path: Path
+) -> None:
+    places = {name: tmp_path / f"{name}.safetensors" for name in ("base", "alpha")}
+    alpha = world.tasks[0].model_copy(update={"checkpoint": places["alpha"]})
+    files = {"tower": tmp_path / "tower.json", "base": places["base"]}
+    wrong = world.model_copy(update={**files, "tasks": (alpha, *world.tasks[1:])})
+    with pytest.raises(CheckpointError, match=r"tower\.json, .*`distmerge import") as caught:
+        read_inputs(source_of(wrong))
+    assert str(caught.value).splitlines()[1:] == [
+        f"  - {files['tower']}: cannot read the tower description (No such file or directory)",
+        f"  - pretrained: {places['base']}: no such checkpoint",
+        f"  - alpha: {places['alpha']}: no such checkpoint",
+    ]
+
+
+def test_a_folder_in_place_of_a_checkpoint_is_named(world: ModelFiles, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="a folder, expected a safetensors file"):
+        read_inputs(with_base(world, tmp_path))
+
+
 def test_tensors_that_are_no_fractions_are_refused(world: ModelFiles, tmp_path: Path) -> None:
     path = sparse_file(tmp_path / "base.safetensors", SHAPES, dtype="I64")
     with pytest.raises(CheckpointError, match="pretrained: proj: got type I64, expected one of"):
