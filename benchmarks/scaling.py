@@ -121,12 +121,12 @@ class Worker:
         """Answer once the process is up."""
         import distmerge.coordinator  # noqa: F401
 
-    def gradient(self, there: Any, _draw: Any, _loss: Any, share: Any) -> Any:
+    def gradient(self, asked: Any, share: Any, _own: Any) -> Any:
         """Give partial sums of the right size: ones for every task of the share."""
         from distmerge.methods.contract import Gradient
 
         time.sleep(_SLEEP_S)
-        return Gradient(1.0, torch.full_like(there.coefficients, float(len(share))), {})
+        return Gradient(1.0, torch.full_like(asked.coefficients, float(len(share))), {})
 
 
 def _step(actors: list[Any], nodes: int, models: int, steps: int) -> Step:
@@ -142,7 +142,7 @@ def _step(actors: list[Any], nodes: int, models: int, steps: int) -> Step:
 
 
 def _problem(actors: list[Any], nodes: int, models: int, steps: int) -> tuple[Any, torch.Tensor]:
-    from distmerge.actors import Member, RayModels, assign
+    from distmerge.actors import Member, RayModels, Roster
     from distmerge.methods.adamerging import AdaMerging
     from distmerge.methods.adamerging.stage import build
     from distmerge.methods.contract import MergedModel, Scope
@@ -153,9 +153,9 @@ def _problem(actors: list[Any], nodes: int, models: int, steps: int) -> tuple[An
     layout = Layout.of({name: torch.Size([1]) for name in tower_shapes(VIT_B_32)})
     count = layout.num_parameters
     vectors = TaskVectors(tasks, layout, torch.zeros(count), torch.zeros(models, count))
-    shares = assign(tasks, min(nodes, models))
-    members = tuple(Member(actors[i % len(actors)], share) for i, share in enumerate(shares))
-    port = RayModels(_bank(tasks), members, tasks, 120.0)
+    workers = min(nodes, models)
+    members = tuple(Member(actors[i % len(actors)], tasks[i::workers]) for i in range(workers))
+    port = RayModels(_bank(tasks), Roster(members), tasks, 120.0)
     width = SMALL.output_dim
     head = Head(torch.zeros(_CLASSES, width), torch.zeros(_CLASSES), torch.zeros(width))
     model = MergedModel.pretrained(Tower(SMALL), vectors, dict.fromkeys(tasks, head))

@@ -152,7 +152,7 @@ def _tune(search: Search, clock: _Clock) -> None:
 
     TuneController.save_to_dir = timed
     try:
-        searcher = RunSearcher(search, {}, Stop(), Slots(RayConfig(), actors=0))
+        searcher = RunSearcher(search, {}, Stop(), Slots(RayConfig(), actors=()))
         tune_runs(Instant, searcher, Count())
     finally:
         TuneController.save_to_dir = save

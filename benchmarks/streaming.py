@@ -5,6 +5,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -74,7 +75,7 @@ def _stream(
     asked = tuple(
         FeatureKey(name, f"t{i}", "report", f"{name} {i}") for i in range(keys) for name in made
     )
-    pool: Any = type("Pool", (), {"members": members})
+    pool: Any = SimpleNamespace(members=members, follow=lambda: False, missing="")
     streamed_features(pool, asked, store, config, block=block, report=lambda _: None)
 
 

@@ -56,15 +56,15 @@ def score_of(inputs: Inputs, scaling: float) -> float:
 
 def score_by_gang(inputs: Inputs, scaling: float) -> float:
     """Give a run's score by actors of its own, each of which loads a model and asks it."""
-    from distmerge.actors import FeatureBank, Pool, streamed_features
+    from distmerge.actors import FeatureBank, Load, Pool, streamed_features
     from distmerge.coordinator import FeatureStore, LocalModels, load_material
     from distmerge.spec import RayConfig
 
     models = [task.name for task in inputs.source.seen]
-    config = RayConfig(actor_cpus=0.01)
+    config = RayConfig(actor_cpus=0.01, actors=len(models))
     with (
         tempfile.TemporaryDirectory() as place,
-        Pool(inputs.source, models, config, actors=len(models)) as pool,
+        Pool(inputs.source, Load(models), config) as pool,
     ):
         store, block = FeatureStore(Path(place)), inputs.study.block
         refs = streamed_features(

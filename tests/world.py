@@ -13,7 +13,7 @@ from distmerge.models import Head, StateDict, Tower, address_seed, save_head, sa
 from distmerge.spec import ModelFiles, OpenClipTower, Preprocess, TaskFiles, TowerConfig
 from distmerge.tasks import ROLES, model_input
 
-TASK_NAMES = ("alpha", "beta", "gamma", "delta", "epsilon")
+TASK_NAMES = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta")
 NUM_IMAGES = {"adapt": 40, "select": 16, "report": 24}
 TOWER = TowerConfig(
     image_size=16,

@@ -1,5 +1,6 @@
 """Stream features from the task actors into a bank whose references the driver owns."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -13,7 +14,7 @@ from distmerge.actors.metrics import (
     FEATURES_WAITING,
     count,
 )
-from distmerge.actors.pool import Member, Pool, answer
+from distmerge.actors.pool import LOOK_S, Member, Pool, answer
 from distmerge.coordinator import BlockFacts, FeatureBlock, FeatureKey, FeatureLine, FeatureStore
 from distmerge.errors import WorkerTimeoutError
 from distmerge.spec import RayConfig
@@ -26,7 +27,7 @@ class _Stream:
     """One model's features on one role, arriving block by block."""
 
     key: FeatureKey
-    member: Member
+    actor: Any
     refs: list[Any] = field(default_factory=list)
     blocks: list[FeatureBlock] = field(default_factory=list)
 
@@ -57,34 +58,30 @@ def streamed_features(
     """Give references to the facts of ``keys``, computed by the pool and kept in the store.
 
     Every actor streams its own models' features, one role at a time and at most
-    ``ray.in_flight`` blocks ahead. A lost actor is restarted and its stream replayed by Ray;
-    blocks are a function of their address, so no number changes.
+    ``ray.in_flight`` blocks ahead. A lost actor is restarted and its stream replayed by Ray; if
+    there is no room for it, others stream instead. Blocks are a function of their address, so no
+    number changes.
 
     Raises:
         WorkerTimeoutError: no block arrived in ``ray.timeout_s``.
     """
     wanted = _distinct(keys)
-    waiting = {member.models: _own(wanted, member) for member in pool.members}
-    active: dict[Any, _Stream] = {}
+    queue = _Queue(pool, sorted(wanted, key=_order(wanted)), config, block, report)
     refs: dict[str, list[Any]] = {}
     try:
-        for member in pool.members:
-            _open_next(active, waiting, member, config, block)
-        while active:
+        while queue.open_streams():
             FEATURES_WAITING.set(len(wanted) - len(refs))
-            BYTES_IN_FLIGHT.set(sum(stream.num_bytes for stream in active.values()))
-            generator = _next_ready(active, config.timeout_s)
-            stream = active[generator]
-            if _take(generator, stream, config.timeout_s):
+            BYTES_IN_FLIGHT.set(sum(stream.num_bytes for stream in queue.active.values()))
+            stream = queue.take_block()
+            if stream is None:
                 continue
-            del active[generator]
-            _open_next(active, waiting, stream.member, config, block)  # it computes while we write
+            queue.open_streams()  # they compute while we write
             refs[stream.key.digest] = _kept(stream, store)
             report(FeatureLine.of(len(refs), len(wanted), stream.key))
     finally:
         FEATURES_WAITING.set(0)
         BYTES_IN_FLIGHT.set(0)
-        for generator in active:
+        for generator in queue.active:
             ray.cancel(generator)  # dropping it would lift its backpressure instead
     return {key: refs[key.digest] for key in keys}
 
@@ -115,51 +112,97 @@ def _distinct(keys: tuple[FeatureKey, ...]) -> tuple[FeatureKey, ...]:
     return tuple({key.digest: key for key in keys}.values())
 
 
-def _own(keys: tuple[FeatureKey, ...], member: Member) -> list[FeatureKey]:
-    return [key for key in keys if key.model in member.models]
+def _order(keys: tuple[FeatureKey, ...]) -> Callable[[FeatureKey], int]:
+    """Give the order by model: one that takes turns in a GPU's memory is loaded once."""
+    models = list(dict.fromkeys(key.model for key in keys))
+    return lambda key: models.index(key.model)
 
 
-def _open_next(
-    active: dict[Any, _Stream],
-    waiting: dict[tuple[str, ...], list[FeatureKey]],
-    member: Member,
-    config: RayConfig,
-    block: int,
-) -> None:
-    if waiting[member.models]:
-        key = waiting[member.models].pop(0)
-        method = member.actor.blocks.options(
-            num_returns="streaming", _generator_backpressure_num_objects=config.in_flight
+@dataclass
+class _Queue:
+    """What is still to be streamed, by the actors that are there."""
+
+    pool: Pool
+    waiting: list[FeatureKey]
+    config: RayConfig
+    block: int
+    report: Callable[[str], None]
+    active: dict[Any, _Stream] = field(default_factory=dict)
+
+    def open_streams(self) -> bool:
+        """Give every idle actor its next stream, those of lost ones to others; False: all done."""
+        if self.pool.follow():
+            self.report(self.pool.described)
+        there = self.pool.members
+        for generator, stream in [*self.active.items()]:
+            if stream.actor not in [member.actor for member in there]:
+                ray.cancel(generator)
+                del self.active[generator]
+                self.waiting.insert(0, stream.key)
+        busy = {stream.actor for stream in self.active.values()}
+        for member in there:
+            if member.actor not in busy:
+                self._open_next(member)
+        return bool(self.active or self.waiting)
+
+    def _open_next(self, member: Member) -> None:
+        own = [key for key in self.waiting if key.model in member.models]
+        if own:
+            self.waiting.remove(own[0])
+            method = member.actor.blocks.options(
+                num_returns="streaming", _generator_backpressure_num_objects=self.config.in_flight
+            )
+            self.active[method.remote(own[0], self.block)] = _Stream(own[0], member.actor)
+
+    def take_block(self) -> _Stream | None:
+        """Wait for a block, or for the end of a stream; give the stream that has ended, if any.
+
+        Raises:
+            WorkerTimeoutError: neither came in ``ray.timeout_s``.
+        """
+        end = time.monotonic() + self.config.timeout_s
+        generator = self._first_ready(end)
+        stream = self.active[generator]
+        try:
+            ref = next(generator)
+        except StopIteration:
+            return self.active.pop(generator)
+        while not ray.wait([ref], timeout=LOOK_S)[0]:  # it may be lost with its node
+            self._look(end)
+            if generator not in self.active:
+                return None
+        stream.refs.append(ref)
+        stream.blocks.append(answer(ref, self.config.timeout_s, f"a block of {stream.key.model}"))
+        return None
+
+    def _first_ready(self, end: float) -> Any:
+        while True:
+            if self.active:
+                found = ray.wait([*self.active], timeout=LOOK_S, fetch_local=False)[0]
+                if found:
+                    return found[0]
+            else:
+                time.sleep(LOOK_S)
+            self._look(end)
+
+    def _look(self, end: float) -> None:
+        """Look at the cluster.
+
+        Raises:
+            WorkerTimeoutError: the time is over.
+        """
+        if time.monotonic() < end:
+            self.open_streams()
+            return
+        missing = [*(stream.key for stream in self.active.values()), *self.waiting]
+        models = ", ".join(f"{k.model} on {k.role} samples of {k.task}" for k in missing)
+        raise WorkerTimeoutError(
+            f"no features in {self.config.timeout_s:g} s (ray.timeout_s) of: {models}; "
+            f"{self.pool.missing}free now: {ray.available_resources()}"
         )
-        active[method.remote(key, block)] = _Stream(key, member)
 
 
 def _kept(stream: _Stream, store: FeatureStore) -> list[Any]:
     """Store a stream that has ended; give its facts as one array per field, which trials map."""
     store.save(stream.key, stream.blocks)
     return stream.refs if len(stream.refs) == 1 else [ray.put(store.load(stream.key))]
-
-
-def _next_ready(active: dict[Any, _Stream], timeout_s: float) -> Any:
-    ready, _ = ray.wait(list(active), num_returns=1, timeout=timeout_s, fetch_local=False)
-    if not ready:
-        missing = ", ".join(
-            f"{stream.key.model} on {stream.key.role} samples of {stream.key.task}"
-            for stream in active.values()
-        )
-        raise WorkerTimeoutError(
-            f"no features in {timeout_s:g} s (ray.timeout_s) of: {missing}; "
-            f"free now: {ray.available_resources()}"
-        )
-    return ready[0]
-
-
-def _take(generator: Any, stream: _Stream, timeout_s: float) -> bool:
-    """Move one block from the generator to the stream; False at the end of it."""
-    try:
-        ref = next(generator)
-    except StopIteration:
-        return False
-    stream.refs.append(ref)
-    stream.blocks.append(answer(ref, timeout_s, f"a block of {stream.key.model}"))
-    return True

@@ -36,7 +36,7 @@ from distmerge.coordinator.stages import (
     run_stages,
 )
 from distmerge.coordinator.trace import Trace
-from distmerge.coordinator.worker import MergePoint, TaskWorker, WorkerInfo
+from distmerge.coordinator.worker import Asked, TaskWorker, WorkerInfo
 from distmerge.coordinator.world import (
     Material,
     Source,
@@ -53,6 +53,7 @@ __all__ = [
     "FEATURES_REVISION",
     "IMAGES_DRAWN",
     "Album",
+    "Asked",
     "BlockFacts",
     "Checkpoint",
     "Digests",
@@ -62,7 +63,6 @@ __all__ = [
     "FeatureStore",
     "LocalModels",
     "Material",
-    "MergePoint",
     "Merging",
     "Progress",
     "Source",

@@ -39,12 +39,32 @@ class WorkerInfo(NamedTuple):
     device: str
 
 
-class MergePoint(NamedTuple):
-    """A ``Point`` as it travels: the task vectors are where it arrives."""
+class Asked(NamedTuple):
+    """What a step asks of every worker; the task vectors are where it arrives."""
 
     selection: Selection | None
     coefficients: Float64[Tensor, "task segment"]
-    own: Own
+    draw: Draw
+    loss: BatchLoss
+    tasks: tuple[str, ...]
+    teacher: Teacher
+    """Of all tasks, one after the other, since two tensors are packed sooner than many."""
+
+    @classmethod
+    def of(
+        cls, point: Point, draw: Draw, loss: BatchLoss, teachers: Mapping[str, Teacher]
+    ) -> "Asked":
+        """Give what is asked at a point, but for the tensors that tasks have for themselves."""
+        labels, confidence = zip(*teachers.values(), strict=True)
+        every = Teacher(torch.cat(labels), torch.cat(confidence))
+        place = point.vectors.selection, point.coefficients
+        return cls(*place, draw, loss, tuple(teachers), every)
+
+    def teachers(self, tasks: Sequence[str]) -> dict[str, Teacher]:
+        """Give what the individual models of some of the tasks say."""
+        labels, confidence = (part.split(self.draw.size) for part in self.teacher)
+        places = {task: self.tasks.index(task) for task in tasks}
+        return {task: Teacher(labels[i], confidence[i]) for task, i in places.items()}
 
 
 class TaskWorker:
@@ -60,6 +80,7 @@ class TaskWorker:
         models: Sequence[str],
         *,
         device: str = "cpu",
+        at_once: int | None = None,
         base: Float32[np.ndarray, " parameter"] | None = None,
         vectors: Shaped[np.ndarray, "task parameter"] | None = None,
     ) -> None:
@@ -69,6 +90,8 @@ class TaskWorker:
             source: where the study's files are.
             models: names of tasks, or ``PRETRAINED``.
             device: such as ``cpu`` or ``cuda:0``.
+            at_once: how many models the device holds at a time; the others are loaded when they
+                are asked for, in place of the one that was loaded first. None: all.
             base: the flat base; with ``vectors`` it lets the worker compute gradients.
             vectors: the flat task vectors; bfloat16 as its bits.
 
@@ -79,7 +102,10 @@ class TaskWorker:
         """
         self.device = checked_device(device)
         self.material = placed(load_material(source), self.device)
-        self._weights = {model: pinned(source, model, self.device) for model in models}
+        self._source, self._at_once = source, at_once
+        self._weights: dict[str, dict[str, Tensor]] = {}
+        for model in models[:at_once]:
+            self._pinned(model)
         self._vectors: TaskVectors | None = None
         self._selected: TaskVectors | None = None
         self._workspace = Workspace()
@@ -92,21 +118,15 @@ class TaskWorker:
         """Give who this is; an actor that answers has loaded its models."""
         return WorkerInfo(os.getpid(), tuple(self._weights), str(self.device))
 
-    def gradient(
-        self,
-        merge_point: MergePoint,
-        draw: Draw,
-        loss: BatchLoss,
-        teachers: Mapping[str, Teacher],
-    ) -> Gradient:
-        """Give ``point_gradient`` over the tasks of ``teachers``.
+    def gradient(self, asked: Asked, tasks: Sequence[str], own: Own) -> Gradient:
+        """Give ``point_gradient`` over some of the tasks, which have ``own`` for themselves.
 
         Raises:
             DivergenceError: the loss is not finite.
         """
-        selection, coefficients, own = merge_point
-        point = Point(self._bank(selection), coefficients, moved(own, self.device))
-        answer = point_gradient(self.material, point, draw, loss, teachers, self._workspace)
+        bank, draw, teachers = self._bank(asked.selection), asked.draw, asked.teachers(tasks)
+        point = Point(bank, asked.coefficients, moved(own, self.device))
+        answer = point_gradient(self.material, point, draw, asked.loss, teachers, self._workspace)
         return answer._replace(own=moved(answer.own, torch.device("cpu")))
 
     def _bank(self, selection: Selection | None) -> TaskVectors:
@@ -119,8 +139,15 @@ class TaskWorker:
         return self._selected
 
     def blocks(self, key: FeatureKey, block: int) -> Iterator[FeatureBlock]:
-        """Stream ``fact_blocks`` of a pinned model."""
-        yield from fact_blocks(self.material, self._weights[key.model], key, block)
+        """Stream ``fact_blocks`` of a model, which is pinned from now on."""
+        yield from fact_blocks(self.material, self._pinned(key.model), key, block)
+
+    def _pinned(self, model: str) -> dict[str, Tensor]:
+        if model not in self._weights:
+            if self._at_once is not None and len(self._weights) >= self._at_once:
+                del self._weights[next(iter(self._weights))]
+            self._weights[model] = pinned(self._source, model, self.device)
+        return self._weights[model]
 
 
 def fact_blocks(

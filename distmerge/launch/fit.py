@@ -1,15 +1,16 @@
 """Whether a study's actors and trials fit a cluster that is not up yet."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from distmerge.actors import actor_resources, num_actors, trial_resources
+from distmerge.actors import Load, for_cluster, place_actors
 from distmerge.errors import CapacityError
 from distmerge.launch.kinds import Layout, NodeKind
 from distmerge.spec import ModelFiles, RayConfig, Study
 from distmerge.zoo import zoo_files
 
 Resources = Mapping[str, float]
+Nodes = Mapping[str, Resources]
 
 
 class Fit(NamedTuple):
@@ -31,18 +32,20 @@ def fit(study: Study, layout: Layout) -> Fit:
         return Fit([f"study {study.study}: ray: false keeps everything in the driver"], [])
     if not any(kind.resources for kind in layout.workers):
         return Fit([], ["what the hosts offer is known when they are up: ask `sweep --plan` then"])
-    problems = [*_nowhere(config, layout.workers)]
     models = num_models(study)
+    load = Load([f"model {number}" for number in range(models)])
+    at_most = largest(layout, config)
+    config = for_cluster(config, at_most)
     try:
-        actors = num_actors(config, models, largest(layout, config))
+        actors = len(place_actors(config, load, at_most))
     except CapacityError as error:
-        return Fit([*problems, f"at the largest size {error}"], [])
+        return Fit([f"at the largest size {error}"], [])
     notes = [f"study {study.study}: {models} models, {actors} actors at the largest size"]
     try:
-        num_actors(config, models, _total((kind, kind.smallest) for kind in layout.kinds))
+        place_actors(config, load, _nodes((kind, kind.smallest) for kind in layout.kinds))
     except CapacityError:
         notes.append("no worker that is always up has room for it: raise min_workers")
-    return Fit(problems, notes)
+    return Fit([], notes)
 
 
 def num_models(study: Study) -> int:
@@ -52,33 +55,16 @@ def num_models(study: Study) -> int:
     return 1 + (len(listed.tasks) - len(study.unseen) if listed else 0)
 
 
-def largest(layout: Layout, config: RayConfig) -> Resources:
-    """Give what the cluster offers with as many workers as there may be, the most useful first."""
-    wanted = "GPU" if config.actor_gpus or config.trial_gpus else "CPU"
+def largest(layout: Layout, config: RayConfig) -> Nodes:
+    """Give the nodes of the cluster with as many as there may be, the most useful first."""
+    wanted = "CPU" if config.actor_gpus == config.trial_gpus == 0 else "GPU"
     left, counts = layout.max_workers, []
     for kind in sorted(layout.workers, key=lambda kind: -kind.resources.get(wanted, 0)):
         count = min(kind.largest, left)
         left -= count
         counts.append((kind, count))
-    return _total(counts)
+    return _nodes(counts)
 
 
-def _nowhere(config: RayConfig, workers: Sequence[NodeKind]) -> Iterator[str]:
-    """Yield what is asked for in one piece and no kind of worker has."""
-    asked = {"an actor": actor_resources(config), "a trial": trial_resources(config)}
-    for who, wanted in asked.items():
-        if not any(_holds(kind.resources, wanted) for kind in workers if kind.largest):
-            amounts = ", ".join(f"{amount:g} {name}" for name, amount in wanted.items())
-            yield f"{who} asks for {amounts} on one node; no kind of worker offers that"
-
-
-def _holds(offered: Resources, wanted: Resources) -> bool:
-    return all(offered.get(name, 0) >= amount for name, amount in wanted.items())
-
-
-def _total(counts: Iterable[tuple[NodeKind, int]]) -> Resources:
-    total: dict[str, float] = {}
-    for kind, count in counts:
-        for name, amount in kind.resources.items():
-            total[name] = total.get(name, 0) + amount * count
-    return total
+def _nodes(counts: Iterable[tuple[NodeKind, int]]) -> Nodes:
+    return {f"{kind.name} {i}": kind.resources for kind, count in counts for i in range(count)}

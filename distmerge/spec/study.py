@@ -117,12 +117,17 @@ class RayConfig(Frozen):
     """Task actors; null: one per model, or as many as fit. Several models share an actor."""
     actor_cpus: Cores = 1.0
     """CPU cores of an actor."""
-    actor_gpus: Gpus = 0.0
-    """GPUs of an actor; a fraction shares one."""
+    actor_gpus: Gpus | None = None
+    """GPUs of an actor; a fraction shares one; null: one where the cluster has GPUs, else none."""
     trial_cpus: Cores = 1.0
     """CPU cores of a trial."""
-    trial_gpus: Gpus = 0.0
-    """GPUs of a trial; a fraction shares one."""
+    trial_gpus: Gpus | None = None
+    """GPUs of a trial; a fraction shares one; null: one where the cluster has GPUs, else none."""
+    gpu_memory_gb: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    """Memory of a GPU in GiB; null: by its kind, where Ray names one that is known."""
+    device: Literal["cuda", "cpu"] = "cuda"
+    """What a GPU is to the process that is granted it; cpu: GPUs are counted and not used, which
+    rehearses a layout on machines without them."""
     max_concurrent: Count | None = None
     """Trials at a time; null: as many as fit."""
     gradient: Literal["trial", "actors"] = "trial"

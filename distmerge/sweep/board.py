@@ -110,6 +110,10 @@ class Board:
         self._console.print(self._line(suggestion, ended), highlight=False, soft_wrap=True)
         self.refresh()
 
+    def say(self, line: str) -> None:
+        """Show a line that is of no one run."""
+        self._console.print(line, highlight=False, soft_wrap=True)
+
     def refresh(self) -> None:
         """Redraw the table of running runs."""
         if self._console.is_terminal:

@@ -1,20 +1,23 @@
 """Memory, streamed bytes and places of a study's actors and trials, before any is started."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from math import ceil, prod
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from math import prod
+from typing import TYPE_CHECKING, NamedTuple
 
-from distmerge.coordinator import FeatureKey
+from distmerge.coordinator import FeatureKey, Source
 from distmerge.methods import HYPERS
+from distmerge.methods.contract import PRETRAINED
 from distmerge.models import forward_bytes, tasks_per_forward, tower_shapes, training_bytes
-from distmerge.spec import RayConfig, Study, run_config
+from distmerge.spec import AnyTower, RayConfig, Study, run_config
 from distmerge.sweep.estimate import FLOAT, fact_bytes, size_text
 from distmerge.sweep.inputs import Inputs
 
+if TYPE_CHECKING:
+    from distmerge.actors import Load, Place
+
 _BANK = {"float32": FLOAT, "bfloat16": 2}
 Row = tuple[object, ...]
-Resources = Mapping[str, float]
 
 
 class Memory(NamedTuple):
@@ -24,57 +27,78 @@ class Memory(NamedTuple):
     warnings: list[str]
 
 
-def num_parameters(inputs: Inputs) -> int:
-    """Give the tower's parameters."""
-    return sum(prod(shape) for shape in tower_shapes(inputs.config).values())
+def num_parameters(config: AnyTower) -> int:
+    """Give a tower's parameters."""
+    return sum(prod(shape) for shape in tower_shapes(config).values())
+
+
+def study_load(study: Study, source: Source, config: AnyTower, layout: RayConfig) -> "Load":
+    """Give what the study's actors pin, and the bytes of that, of an actor and of a trial."""
+    from distmerge.actors import Load  # here, since a plan without a cluster imports no Ray
+
+    model, bank = _model_and_bank(study, source, config)
+    models = (*(task.name for task in source.files.tasks), PRETRAINED)
+    actor = actor_bytes(study, source, config, layout)
+    return Load(models, model, actor, bank + trial_bytes(study, source, config))
+
+
+def actor_bytes(study: Study, source: Source, config: AnyTower, layout: RayConfig) -> int:
+    """Give what a task actor holds beside its models."""
+    model, bank = _model_and_bank(study, source, config)
+    forward = forward_bytes(config, study.block)
+    if layout.gradient == "trial":
+        return forward
+    images = _images_of_tasks(study, source, config)
+    return bank + max(forward, 2 * model + training_bytes(config, images))
+
+
+def trial_bytes(study: Study, source: Source, config: AnyTower) -> int:
+    """Give what a trial holds beside the task vectors that all trials of a node share."""
+    model, bank = _model_and_bank(study, source, config)
+    images = _images_of_tasks(study, source, config)
+    held = 2 * model + max(training_bytes(config, images), forward_bytes(config, study.block))
+    return held + (bank - model if _thinned(study) else 0)
 
 
 def memory(
     study: Study,
     inputs: Inputs,
+    source: Source,
     *,
-    num_tasks: int,
-    num_actors: int | None,
+    places: "Sequence[Place]",
     keys: Sequence[FeatureKey],
 ) -> Memory:
     """Give what must fit.
 
     Args:
-        study: the study.
+        study: the study, its layout decided for the cluster where one is known.
         inputs: its files' headers.
-        num_tasks: how many are merged.
-        num_actors: task actors, where they are known.
+        source: its files.
+        places: of the task actors, where they are known.
         keys: all facts that the study needs.
     """
-    parameters = num_parameters(inputs)
-    model = parameters * FLOAT
-    vectors = num_tasks * parameters * _BANK[study.bank]
-    bank = model + vectors
+    config = inputs.config
+    model, bank = _model_and_bank(study, source, config)
+    trial = trial_bytes(study, source, config)
+    rows: list[Row] = [("model", size_text(model), f"{num_parameters(config):,} parameters")]
+    if isinstance(study.ray, RayConfig):
+        beside = actor_bytes(study, source, config, study.ray)
+        pinned = max((len(place.models[: place.at_once]) for place in places), default=1)
+        what = f"{pinned} {'model' if pinned == 1 else 'models'} and the activations"
+        what += f" {_counted(config, study.block)}"
+        if study.ray.gradient == "actors":
+            what += ", task vectors, gradient"
+        rows.append(("per actor", size_text(pinned * model + beside), what))
     rounded = "" if study.bank == "float32" else f" in {study.bank}"
-    images = _images_per_step(study)
-    images *= tasks_per_forward(inputs.config, num_tasks, images, study.activations_mb)
-    trial = 2 * model + max(
-        training_bytes(inputs.config, images), forward_bytes(inputs.config, study.block)
-    )
-    in_trial, thinned, shown = "", _thinned(study), images or study.block
-    if thinned:
-        trial += vectors
-        in_trial = f", the thinned vectors of {' and '.join(thinned)}"
-    rows: list[Row] = [("model", size_text(model), f"{parameters:,} parameters")]
     shared = "shared by all trials of a node"
     if isinstance(study.ray, RayConfig) and study.ray.trial_gpus:
         shared += "; each trial copies it to its GPU"
-    if isinstance(study.ray, RayConfig):
-        pinned = ceil((len(inputs.types)) / (num_actors or len(inputs.types)))
-        actor = pinned * model + forward_bytes(inputs.config, study.block)
-        what = f"{pinned} {'model' if pinned == 1 else 'models'} and the activations"
-        rows.append(("per actor", size_text(actor), f"{what} {_counted(inputs, study.block)}"))
+    shown = _images_of_tasks(study, source, config) or study.block
+    thinned = _thinned(study)
+    in_trial = f", the thinned vectors of {' and '.join(thinned)}" if thinned else ""
+    what = f"merged model, gradient{in_trial}, activations {_counted(config, shown)}"
     rows += [
-        (
-            "per trial",
-            size_text(trial),
-            f"merged model, gradient{in_trial}, activations {_counted(inputs, shown)}",
-        ),
+        ("per trial", size_text(trial), what),
         ("per node", size_text(bank), f"task vectors{rounded} and base, {shared}"),
     ]
     if study.ray is False and inputs.counted:
@@ -87,6 +111,18 @@ def memory(
         text = f"this machine has {size_text(here)}; the study needs {size_text(bank + trial)}"
         return Memory(rows, [text])
     return Memory(rows, [])
+
+
+def _model_and_bank(study: Study, source: Source, config: AnyTower) -> tuple[int, int]:
+    """Give the bytes of one model, and of base and task vectors."""
+    parameters = num_parameters(config)
+    return parameters * FLOAT, parameters * (FLOAT + len(source.seen) * _BANK[study.bank])
+
+
+def _images_of_tasks(study: Study, source: Source, config: AnyTower) -> int:
+    """Give how many images one forward of an adaptation step holds."""
+    images, tasks = _images_per_step(study), len(source.seen)
+    return images * tasks_per_forward(config, tasks, images, study.activations_mb)
 
 
 def _held_bytes(inputs: Inputs, keys: Sequence[FeatureKey]) -> int:
@@ -125,32 +161,8 @@ def feature_rows(
     yield "to stream", f"{'' if inputs.exact else 'about '}{size_text(total)}", content
 
 
-def spread(
-    actors: Sequence[Sequence[str]], each: Resources, nodes: Mapping[str, Resources]
-) -> dict[str, list[Sequence[str]]]:
-    """Give the likely node of every actor: the emptiest one that has room, as Ray's SPREAD does.
-
-    Actors that fit nowhere are under no node.
-    """
-    free = {name: dict(resources) for name, resources in nodes.items()}
-    placed: dict[str, list[Sequence[str]]] = {name: [] for name in nodes}
-    for models in actors:
-        fitting = [
-            name
-            for name, left in free.items()
-            if all(left.get(kind, 0) + 1e-9 >= amount for kind, amount in each.items())
-        ]
-        if not fitting:
-            break
-        chosen = min(fitting, key=lambda name: len(placed[name]))
-        placed[chosen].append(models)
-        for kind, amount in each.items():
-            free[chosen][kind] -= amount
-    return placed
-
-
-def _counted(inputs: Inputs, samples: int) -> str:
-    if forward_bytes(inputs.config, samples) == 0:
+def _counted(config: AnyTower, samples: int) -> str:
+    if forward_bytes(config, samples) == 0:
         return f"of {samples} samples, which are not known for such a tower and not counted"
     return f"of {samples} samples (estimate)"
 

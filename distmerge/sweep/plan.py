@@ -1,7 +1,6 @@
 """What a sweep would do, found out from file headers without starting anything."""
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -20,12 +19,19 @@ from distmerge.spec import (
     run_config,
     search_space,
 )
-from distmerge.sweep.environment import set_ray_environment
+from distmerge.sweep.layout import (
+    actor_places,
+    alive_nodes,
+    cluster_section,
+    decided,
+    placement_rows,
+)
 from distmerge.sweep.sections import Row, Section, section_lines
 from distmerge.sweep.seeds import other_seeds
 from distmerge.zoo import cache_root, zoo_files
 
 if TYPE_CHECKING:
+    from distmerge.actors import Place
     from distmerge.coordinator import Digests, FeatureKey, Source
     from distmerge.sweep.history import StoredRows
     from distmerge.sweep.inputs import Inputs
@@ -99,7 +105,7 @@ def plan_lines(study: Study, parent: str | None = None) -> Iterator[str]:
     if files is None:
         check_unchanged(RunStore(study.storage, HYPERS), study)
         yield from section_lines(Section("runs", list(_run_rows(study))))
-        yield from section_lines(_cluster(study))
+        yield from section_lines(cluster_section(study))
         yield "models: the zoo is not built yet; the sweep builds it first, once"
         return
     known = _known(study, files, parent)
@@ -144,21 +150,18 @@ def _known(study: Study, files: ModelFiles, parent: str | None) -> _Known:
 def _sections(known: _Known) -> Iterator[Section]:
     from distmerge.sweep.footprint import feature_rows, memory
 
-    nodes = _nodes(known.study)
-    actors = _num_actors(known, nodes)
-    held = memory(
-        known.study,
-        known.inputs,
-        num_tasks=len(known.source.seen),
-        num_actors=actors,
-        keys=known.keys,
-    )
+    study, nodes = known.study, alive_nodes(known.study)
+    places: Sequence[Place] = ()
+    if nodes and isinstance(study.ray, RayConfig):
+        study = study.model_copy(update={"ray": decided(study.ray, nodes)})
+        places = actor_places(study, known.source, known.inputs.config, nodes)
+    held = memory(study, known.inputs, known.source, places=places, keys=known.keys)
     yield Section("tower", list(_tower_rows(known)))
     yield Section("tasks", list(_task_rows(known)))
-    yield Section("runs", list(_run_rows(known.study, known)))
-    yield _cluster(known.study)
-    if nodes and actors is not None:
-        yield Section("placement", list(_placement_rows(known, nodes, actors)))
+    yield Section("runs", list(_run_rows(study, known)))
+    yield cluster_section(study)
+    if places:
+        yield Section("placement", list(placement_rows(study, nodes, places)))
     yield Section("memory", held.rows)
     yield Section("features", list(feature_rows(known.inputs, known.keys, known.missing)))
     warnings = (*known.inputs.warnings, *held.warnings)
@@ -237,59 +240,3 @@ def _remaining(known: _Known) -> str:
     left = _search(known, known.study.pipelines).remaining
     unsure = known.digests is None and bool(known.fork or not known.rows.own.empty)
     return f"at most {left} (no sweep has read these files yet)" if unsure else str(left)
-
-
-def _cluster(study: Study) -> Section:
-    config = study.ray
-    if not isinstance(config, RayConfig):
-        return Section("cluster", [("ray: false, everything in this process",)])
-    actors = config.actors or "one per model, or as many as fit"
-    text = (
-        f"ray: actors: {actors}, of {config.actor_cpus:g} CPU {config.actor_gpus:g} GPU; "
-        f"trials of {config.trial_cpus:g} CPU {config.trial_gpus:g} GPU; "
-        f"gradients by the {config.gradient}"
-    )
-    return Section("cluster", [(text,)])
-
-
-def _nodes(study: Study) -> dict[str, dict[str, float]]:
-    """Give the nodes of the cluster of ``RAY_ADDRESS``; none without an address."""
-    if not os.environ.get("RAY_ADDRESS") or study.ray is False:
-        return {}
-    set_ray_environment()
-    import ray
-
-    from distmerge.actors import cluster
-
-    with cluster():
-        return {
-            f"{node['NodeManagerAddress']} {node['NodeID'][:6]}": node["Resources"]
-            for node in ray.nodes()
-            if node["Alive"]
-        }
-
-
-def _num_actors(known: _Known, nodes: Mapping[str, Mapping[str, float]]) -> int | None:
-    if not isinstance(known.study.ray, RayConfig) or not nodes:
-        return None
-    from distmerge.actors import num_actors
-
-    kinds = dict.fromkeys(kind for resources in nodes.values() for kind in resources)
-    total = {kind: sum(node.get(kind, 0.0) for node in nodes.values()) for kind in kinds}
-    return num_actors(known.study.ray, len(known.inputs.types), total)
-
-
-def _placement_rows(
-    known: _Known, nodes: Mapping[str, Mapping[str, float]], actors: int
-) -> Iterator[Row]:
-    from distmerge.actors import actor_resources, assign
-    from distmerge.methods.contract import PRETRAINED
-    from distmerge.sweep.footprint import spread
-
-    assert isinstance(known.study.ray, RayConfig)
-    models = [name for name in known.inputs.types if name != PRETRAINED] + [PRETRAINED]
-    placed = spread(assign(models, actors), actor_resources(known.study.ray), nodes)
-    yield "node", "CPU", "GPU", "actors and their models (likely)"
-    for name, groups in placed.items():
-        has = [f"{nodes[name].get(kind, 0):g}" for kind in ("CPU", "GPU")]
-        yield name, *has, "; ".join(", ".join(group) for group in groups) or "none"

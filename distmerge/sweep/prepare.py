@@ -154,11 +154,6 @@ def feature_store(study: Study) -> FeatureStore:
     return FeatureStore(Path(cache_root()) / "features", shared)
 
 
-def device_name(gpus: float) -> str:
-    """Give the device of a process that Ray granted ``gpus``."""
-    return "cuda:0" if gpus else "cpu"
-
-
 def limit_threads(cpus: float) -> None:
     """Use the cores that were asked for."""
     torch.set_num_threads(max(1, int(cpus)))

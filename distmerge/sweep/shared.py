@@ -1,6 +1,6 @@
 """What all trials share: the feature bank that task actors fill, the task vectors, one writer."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -15,8 +15,11 @@ from distmerge.actors import (
     Member,
     Pool,
     RayModels,
+    Roster,
     answer,
-    num_actors,
+    for_cluster,
+    nodes,
+    place_actors,
     restarted,
     stored_features,
     streamed_features,
@@ -31,9 +34,10 @@ from distmerge.coordinator import (
     placed,
 )
 from distmerge.errors import WorkerDiedError, WorkerTimeoutError
-from distmerge.methods.contract import PRETRAINED, IndividualModels
+from distmerge.methods.contract import IndividualModels
 from distmerge.run import Session
 from distmerge.spec import RayConfig, RunConfig, Study
+from distmerge.sweep.footprint import study_load
 from distmerge.sweep.journal import Journal
 from distmerge.sweep.logs import note
 from distmerge.sweep.prepare import Prepared, Report
@@ -45,7 +49,23 @@ from distmerge.taskvectors import BankArrays, mapped_vectors
 
 _STOP = "stop"  # calls that do not wait behind writes
 _CLOSE_S = 10.0
-RecorderActor = ray.remote(concurrency_groups={_STOP: 1})(Recorder)
+
+
+class _Recorder(Recorder):
+    """Knows the task actors besides, for the trials that ask who is there."""
+
+    _members: tuple[Member, ...] = ()
+
+    def show(self, members: tuple[Member, ...]) -> None:
+        """Take who is there."""
+        self._members = members
+
+    def members(self) -> tuple[Member, ...]:
+        """Give who is there; none if it was not said since this process started."""
+        return self._members
+
+
+RecorderActor = ray.remote(concurrency_groups={_STOP: 1})(_Recorder)
 
 
 @dataclass(frozen=True)
@@ -92,6 +112,14 @@ class Writer:
         """Ask where the runs in progress stand; gives the reference to the answer."""
         return self.actor.standings.options(concurrency_group=_STOP).remote()
 
+    def show(self, members: Sequence[Member]) -> None:
+        """Say which task actors are there; nobody waits for an answer."""
+        self.actor.show.options(concurrency_group=_STOP).remote(tuple(members))
+
+    def members(self) -> Any:
+        """Ask which task actors are there; gives the reference to the answer."""
+        return self.actor.members.options(concurrency_group=_STOP).remote()
+
     def close(self) -> None:
         """Finish what is kept of runs in progress; one that does not answer has not finished."""
         with suppress(WorkerDiedError, WorkerTimeoutError):
@@ -121,60 +149,56 @@ class Shared:
 
 
 @contextmanager
-def shared_facts(
-    prepared: Prepared, total: Mapping[str, float], report: Report
-) -> Iterator[Shared]:
+def shared_facts(prepared: Prepared, report: Report) -> Iterator[tuple[Shared, Pool | None]]:
     """Hold the full feature bank, and the actors for as long as trials need their gradients.
 
     Args:
         prepared: the study.
-        total: the cluster's resources.
         report: takes one line of progress at a time.
 
     Raises:
         CapacityError: the cluster is too small.
         WorkerTimeoutError: features do not arrive in time.
     """
-    config = prepared.study.ray
-    assert isinstance(config, RayConfig)
-    models = [task.name for task in prepared.source.files.tasks] + [PRETRAINED]
-    actors = num_actors(config, len(models), total)
+    assert isinstance(prepared.study.ray, RayConfig)
+    config = for_cluster(prepared.study.ray, nodes())
+    load = study_load(prepared.study, prepared.source, prepared.material.config, config)
+    places = place_actors(config, load, nodes())
     keys = prepared.digests.keys
     features = stored_features(keys, prepared.features)
     missing = tuple(key for key in keys if key not in features)
     arrays = {name: ray.put(a) for name, a in prepared.vectors.arrays()._asdict().items()}
     stays = config.gradient == "actors"
     with ExitStack() as stack:
-        members: tuple[Member, ...] = ()
+        pool: Pool | None = None
         if missing or stays:
-            pinned = arrays if stays else None
-            report(f"{actors} actors start, to load {len(models)} models")
-            pool = Pool(prepared.source, models, config, actors=actors, arrays=pinned)
+            report(f"{len(places)} actors start, to load {len(load.models)} models")
+            pool = Pool(prepared.source, load, config, arrays=arrays if stays else None)
             stack.enter_context(pool)
-            report(f"{len(pool.members)} actors pin {len(models)} models")
+            report(f"{len(pool.members)} actors pin {len(load.models)} models")
             infos = pool.infos()
             features |= streamed_features(
                 pool, missing, prepared.features, config, block=prepared.study.block, report=report
             )
-            members = pool.members
-            _note_restarts(members, infos)
+            _note_restarts(pool.members, infos)
         if not stays:
             stack.close()  # trials read the bank alone; the actors' cores are theirs now
-            members = ()
+            pool = None
         recorder = _start_recorder(prepared, config)
         stack.callback(ray.kill, recorder)
         writer = Writer(recorder, config.timeout_s)
         stack.callback(writer.close)
-        yield Shared(
+        shared = Shared(
             prepared.study,
             config,
             prepared.source,
             prepared.digests,
             features=features,
-            members=members,
+            members=tuple(pool.members) if pool else (),
             recorder=writer,
             **arrays,
         )
+        yield shared, pool
 
 
 def open_session(shared: Shared, device: str) -> Session:
@@ -194,11 +218,12 @@ def open_session(shared: Shared, device: str) -> Session:
     features = FeatureBank(shared.features, config.timeout_s)
     models: IndividualModels = LocalModels(material, features)
     if shared.members:
-        models = RayModels(features, shared.members, names, config.timeout_s)
+        roster = Roster(shared.members, shared.recorder.members)
+        models = RayModels(features, roster, names, config.timeout_s)
     return Session(shared.study, material, bank, shared.digests, models)
 
 
-def _note_restarts(members: tuple[Member, ...], infos: list[WorkerInfo]) -> None:
+def _note_restarts(members: Sequence[Member], infos: list[WorkerInfo]) -> None:
     for info in restarted(members, infos):
         message = f"an actor was lost and came back with {', '.join(info.models)}"
         note("actor_restarted", message, pid=info.pid, device=info.device)

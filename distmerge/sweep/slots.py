@@ -1,5 +1,6 @@
 """How many runs Tune is given, and which of them takes a process that is free."""
 
+from collections.abc import Sized
 from typing import Any, NamedTuple
 
 import ray
@@ -16,13 +17,13 @@ class Slots(NamedTuple):
     """The room for a study's trials, in a cluster that may grow and shrink."""
 
     config: RayConfig
-    actors: int
-    """Task actors that stay beside the trials."""
+    actors: Sized
+    """Task actors that stay beside the trials; they may become more or fewer."""
 
     @property
     def room(self) -> int:
         """How many trials can run at a time now."""
-        fitting = num_trials(self.config, self.actors, ray.cluster_resources())
+        fitting = num_trials(self.config, len(self.actors), ray.cluster_resources())
         return min(fitting, self.config.max_concurrent or fitting)
 
     @property

@@ -4,12 +4,15 @@ import logging
 import tempfile
 from typing import Any
 
+import ray
 from ray import tune
 from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 from ray.tune.search import Searcher
 
 from distmerge.actors import (
+    Pool,
     cluster,
+    device_name,
     measure_study,
     step_timer,
     trial_resources,
@@ -17,7 +20,7 @@ from distmerge.actors import (
 from distmerge.run import references
 from distmerge.sweep.board import Board
 from distmerge.sweep.gate import check_sanity
-from distmerge.sweep.prepare import Prepared, Report, device_name, limit_threads
+from distmerge.sweep.prepare import Prepared, Report, limit_threads
 from distmerge.sweep.search import Search, Suggestion
 from distmerge.sweep.shared import Shared, open_session, shared_facts
 from distmerge.sweep.signals import Stop, asked_to_stop, terminable
@@ -36,17 +39,18 @@ def sweep_on_ray(prepared: Prepared, board: Board, report: Report) -> None:
         ResultsError: the storage cannot be read or written.
         WorkerTimeoutError: a worker does not answer in time.
     """
-    with cluster() as total, terminable():  # here, since Ray has a SIGTERM handler of its own
+    with cluster(), terminable():  # here, since Ray has a SIGTERM handler of its own
         measure_study(prepared.study.study)
+        total = ray.cluster_resources()
         report(f"ray: {total.get('CPU', 0):g} CPUs, {total.get('GPU', 0):g} GPUs")
-        with shared_facts(prepared, total, report) as shared, board:
+        with shared_facts(prepared, report) as (shared, pool), board:
             session = open_session(shared, device="cpu")
             check_sanity(session, report)
             done = prepared.store.finished(prepared.study.study)["run_id"]
             for record in references(session, set(done)):
                 shared.recorder.append(Done(record, None))
             with asked_to_stop() as stop:
-                _tune(prepared.search, Watch(board, session, shared, stop), shared)
+                _tune(prepared.search, Watch(board, session, shared, stop, pool), shared, pool)
             for line in prepared.search.gaps():
                 report(line)
 
@@ -59,7 +63,7 @@ class RunTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
         measure_study(shared.study.study)
         limit_threads(shared.config.trial_cpus)
         self._shared, self._config = shared, config
-        self._session = open_session(shared, device_name(shared.config.trial_gpus))
+        self._session = open_session(shared, device_name(shared.config, shared.config.trial_gpus))
 
     def step(self) -> dict[str, Any]:
         """Do the run, have it recorded, and give what the search needs."""
@@ -140,10 +144,10 @@ class RunSearcher(DriverOnly, Searcher):  # type: ignore[misc]  # Ray is untyped
         raise NotImplementedError
 
 
-def _tune(search: Search, watch: Watch, shared: Shared) -> None:
+def _tune(search: Search, watch: Watch, shared: Shared, pool: Pool | None) -> None:
     trainable = tune.with_parameters(RunTrial, shared=shared)
     try:
-        slots = Slots(shared.config, len(shared.members))
+        slots = Slots(shared.config, pool.members if pool else ())
         tune_runs(trainable, RunSearcher(search, watch.running, watch.stop, slots), watch)
     except Exception:
         if watch.failure is not None:

@@ -12,7 +12,7 @@ from ray import cloudpickle, tune
 from ray.exceptions import RayError, RayTaskError
 from ray.util import placement_group_table
 
-from distmerge.actors import RUNS_IN_PROGRESS, RUNS_WAITING, count_ended, trial_resources
+from distmerge.actors import RUNS_IN_PROGRESS, RUNS_WAITING, Pool, count_ended, trial_resources
 from distmerge.errors import CapacityError, DistmergeError, ResultsError
 from distmerge.run import Session, named_record
 from distmerge.spec import RayConfig
@@ -39,8 +39,16 @@ class DriverOnly:
 class Watch(DriverOnly, tune.Callback):  # type: ignore[misc]  # Ray is untyped
     """Shows trials on the board, records those that are lost, and ends what takes too long."""
 
-    def __init__(self, board: Board, session: Session, shared: Shared, stop: Stop) -> None:
+    def __init__(
+        self,
+        board: Board,
+        session: Session,
+        shared: Shared,
+        stop: Stop,
+        pool: Pool | None = None,
+    ) -> None:
         self._board, self._session, self._shared, self.stop = board, session, shared, stop
+        self._pool = pool
         self.running: dict[str, Suggestion] = {}
         self.failure: BaseException | None = None
         """What the sweep ends with; Tune would wrap it."""
@@ -123,7 +131,7 @@ class Watch(DriverOnly, tune.Callback):  # type: ignore[misc]  # Ray is untyped
         count_ended(suggestion.config.name, status, gpu_s)
 
     def _look_at_steps(self) -> None:
-        """Show where the runs in progress stand; the answer is not waited for."""
+        """Show where the runs in progress stand, and who computes; no answer is waited for."""
         if time.monotonic() - self._asked_at < TELL_S:
             return
         if self._asked is not None and ray.wait([self._asked], timeout=0)[0]:
@@ -132,6 +140,11 @@ class Watch(DriverOnly, tune.Callback):  # type: ignore[misc]  # Ray is untyped
             self._asked = None
         self._asked_at = time.monotonic()
         self._asked = self._asked or self._shared.recorder.standings()
+        if self._pool:
+            if self._pool.follow():
+                self._board.say(self._pool.described)
+                note("actors_changed", self._pool.described)
+            self._shared.recorder.show(self._pool.members)  # each time: as with ``halt``
         RUNS_WAITING.set(self._board.waiting)
         RUNS_IN_PROGRESS.set(len(self._board.in_progress))
 
@@ -188,5 +201,5 @@ def _is_starting(config: RayConfig) -> bool:
     return any(
         group["state"] == "CREATED" and group["bundles"] == {0: trial_resources(config)}
         for group in placement_group_table().values()
-        if group["strategy"] == "PACK"  # Tune's; a pool's spread
+        if group["strategy"] == "PACK"  # Tune's; a pool's are STRICT_PACK
     )

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -26,15 +27,35 @@ def test_a_connection_that_exists_is_used_and_left_open(ray_local: None) -> None
     ],
 )
 def test_an_address_that_is_no_cluster_is_named(address: str, problem: str) -> None:
+    said = refused(RAY_ADDRESS=address)
+    assert f"CapacityError: RAY_ADDRESS={address}" in said
+    assert problem in said
+
+
+def test_a_ray_that_cannot_start_here_is_named(tmp_path: Path) -> None:
+    """Its sockets lie in a folder whose path is longer than a socket's may be."""
+    said = refused(RAY_TMPDIR=str(tmp_path / ("long" * 30)), RAY_ADDRESS="")
+    assert "CapacityError: Ray did not start on this machine (" in said
+    assert "set RAY_TMPDIR to another folder with a short path" in said
+
+
+def test_a_cluster_that_runs_here_is_not_joined_unasked(tmp_path: Path) -> None:
+    """What `ray start` leaves in its folder names one; Ray is started none the less, in vain."""
+    folder = tmp_path / ("long" * 30)
+    (folder / "ray").mkdir(parents=True)
+    (folder / "ray" / "ray_current_cluster").write_text("127.0.0.1:9")
+    assert "Ray did not start on this machine" in refused(RAY_TMPDIR=str(folder), RAY_ADDRESS="")
+
+
+def refused(**environment: str) -> str:
+    """Give what a process says on standard error that asks for a cluster in vain."""
     code = "from distmerge.actors import cluster\nwith cluster(): pass"
-    environment = {**os.environ, "RAY_ADDRESS": address, "RAY_AUTH_MODE": "disabled"}
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env=environment,
+        env={**os.environ, "RAY_AUTH_MODE": "disabled", **environment},
         capture_output=True,
         text=True,
         check=False,
         timeout=120,
     )
-    assert f"CapacityError: RAY_ADDRESS={address}" in done.stderr
-    assert problem in done.stderr
+    return done.stderr

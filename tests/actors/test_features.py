@@ -9,8 +9,10 @@ import torch
 
 from distmerge.actors import (
     FeatureBank,
+    Load,
     Pool,
     RayModels,
+    Roster,
     measure_study,
     stored_features,
     streamed_features,
@@ -61,6 +63,10 @@ def models_of(source: Source) -> list[str]:
     return [task.name for task in source.files.tasks] + [PRETRAINED]
 
 
+def pool_of(source: Source, models: list[str], actors: int) -> Pool:
+    return Pool(source, Load(models), CONFIG.model_copy(update={"actors": actors}))
+
+
 def silent(_line: str) -> None:
     """Report nothing."""
 
@@ -76,7 +82,7 @@ def test_streamed_features_equal_those_of_this_process_bit_for_bit(
     actors: int, source: Source, digests: Digests, tmp_path: Path
 ) -> None:
     store = FeatureStore(tmp_path)
-    with Pool(source, models_of(source), CONFIG, actors=actors) as pool:
+    with pool_of(source, models_of(source), actors) as pool:
         refs = streamed_features(pool, digests.keys, store, CONFIG, block=7, report=silent)
         bank = FeatureBank(refs, timeout_s=30.0)
         assert set(bank) == set(digests.keys)
@@ -95,10 +101,10 @@ def test_crossed_facts_equal_those_of_this_process_bit_for_bit(
 ) -> None:
     here = session_of(files, "adapt", "report")
     keys, tasks = here.digests.keys, here.vectors.tasks
-    with Pool(source, models_of(source), CONFIG, actors=actors) as pool:
+    with pool_of(source, models_of(source), actors) as pool:
         store = FeatureStore(tmp_path)
         refs = streamed_features(pool, keys, store, CONFIG, block=16, report=silent)
-        there = RayModels(FeatureBank(refs, 30.0), pool.members, tasks, 30.0)
+        there = RayModels(FeatureBank(refs, 30.0), Roster(tuple(pool.members)), tasks, 30.0)
         asked = {key[:3] for key in keys if key.crossed}
         assert asked == {(m, t, r) for m, t in permutations(tasks, 2) for r in ("adapt", "report")}
         for model, task, role in asked:
@@ -124,7 +130,7 @@ def test_every_fact_is_computed_once_in_the_life_of_a_cache(
     source: Source, digests: Digests, tmp_path: Path
 ) -> None:
     store, reports = FeatureStore(tmp_path), list[str]()
-    with Pool(source, models_of(source), CONFIG, actors=2) as pool:
+    with pool_of(source, models_of(source), 2) as pool:
         streamed_features(pool, digests.keys, store, CONFIG, block=16, report=reports.append)
     assert len(set(reports)) == len(reports) == len({key.digest for key in digests.keys})
     assert set(stored_features(digests.keys, FeatureStore(tmp_path))) == set(digests.keys)
@@ -135,7 +141,7 @@ def test_what_was_streamed_is_mapped_and_not_copied(
     block: int, source: Source, digests: Digests, tmp_path: Path
 ) -> None:
     key = next(key for key in digests.keys if key.model == "alpha")
-    with Pool(source, ["alpha"], CONFIG, actors=1) as pool:
+    with pool_of(source, ["alpha"], 1) as pool:
         refs = streamed_features(
             pool, (key,), FeatureStore(tmp_path), CONFIG, block=block, report=silent
         )
@@ -149,7 +155,7 @@ def test_an_actor_killed_while_it_streams_changes_no_number(
     source: Source, digests: Digests, tmp_path: Path
 ) -> None:
     store = FeatureStore(tmp_path)
-    with Pool(source, models_of(source), CONFIG, actors=2) as pool:
+    with pool_of(source, models_of(source), 2) as pool:
         victim = pool.infos()[1].pid
         done: list[str] = []
 
@@ -171,7 +177,7 @@ def test_features_that_do_not_come_are_named(
     source: Source, digests: Digests, tmp_path: Path
 ) -> None:
     config = RayConfig(timeout_s=2.0)
-    with Pool(source, ["alpha"], CONFIG, actors=1) as pool:
+    with pool_of(source, ["alpha"], 1) as pool:
         pid = pool.infos()[0].pid
         os.kill(pid, signal.SIGSTOP)
         try:
@@ -190,7 +196,7 @@ def test_an_actor_runs_ahead_by_the_blocks_in_flight_and_no_further(
 ) -> None:
     import ray
 
-    with Pool(source, ["alpha"], CONFIG, actors=1) as pool:
+    with pool_of(source, ["alpha"], 1) as pool:
         method = pool.members[0].actor.blocks.options(
             num_returns="streaming", _generator_backpressure_num_objects=2
         )

@@ -7,14 +7,21 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from distmerge.actors import FeatureBank, Pool, RayModels, stored_features
+from distmerge.actors import (
+    FeatureBank,
+    Load,
+    Pool,
+    RayModels,
+    Roster,
+    stored_features,
+)
 from distmerge.coordinator import FeatureStore, Progress
 from distmerge.run import Session
 from distmerge.spec import ModelFiles, RayConfig
 from tests.coordinator.sessions import config_of, merged_by, session_of, source_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
-CONFIG = RayConfig(timeout_s=60.0)
+CONFIG = RayConfig(timeout_s=60.0, actors=2)
 ADAPT = {"adamerging.steps": 6, "adamerging.batch_size": 4, "adamerging.lr": 1e-2}
 
 
@@ -32,7 +39,7 @@ def pool(session: Session, world: ModelFiles, ray_local: None) -> Iterator[Pool]
         "vectors": ray.put(session.vectors.vectors.numpy()),
     }
     tasks = session.vectors.tasks
-    with Pool(source_of(world), list(tasks), CONFIG, actors=2, arrays=arrays) as pool:
+    with Pool(source_of(world), Load(tasks), CONFIG, arrays=arrays) as pool:
         yield pool
 
 
@@ -41,7 +48,7 @@ def test_an_actor_killed_between_steps_changes_no_coefficient(
 ) -> None:
     store = FeatureStore(world.base.parent / "features")  # of this session
     bank = FeatureBank(stored_features(session.digests.keys, store), 60.0)
-    models = RayModels(bank, pool.members, session.vectors.tasks, 60.0)
+    models = RayModels(bank, Roster(tuple(pool.members)), session.vectors.tasks, 60.0)
     victim = pool.infos()[1].pid
 
     def kill(progress: Progress) -> None:

@@ -5,7 +5,7 @@ import pytest
 import ray
 import torch
 
-from distmerge.actors import FeatureBank, Pool, RayModels, streamed_features
+from distmerge.actors import FeatureBank, Load, Pool, RayModels, Roster, streamed_features
 from distmerge.coordinator import FeatureStore, run_stages
 from distmerge.errors import DivergenceError
 from distmerge.methods.contract import Draw, IndividualModels, MergedModel, Point
@@ -46,13 +46,12 @@ def models(
         "vectors": ray.put(session.vectors.vectors.numpy()),
     }
     store: Path = tmp_path_factory.mktemp("features")
-    with Pool(
-        source_of(files), [*tasks, "pretrained"], CONFIG, actors=request.param, arrays=arrays
-    ) as pool:
+    config = CONFIG.model_copy(update={"actors": request.param})
+    with Pool(source_of(files), Load([*tasks, "pretrained"]), config, arrays=arrays) as pool:
         refs = streamed_features(
             pool, session.digests.keys, FeatureStore(store), CONFIG, block=16, report=ignored
         )
-        yield RayModels(FeatureBank(refs, 60.0), pool.members, tasks, 60.0)
+        yield RayModels(FeatureBank(refs, 60.0), Roster(tuple(pool.members)), tasks, 60.0)
 
 
 def test_it_is_the_port_that_methods_know(models: RayModels) -> None:

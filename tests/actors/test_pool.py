@@ -3,8 +3,9 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from ray.util.placement_group import placement_group, remove_placement_group
 
-from distmerge.actors import Pool, answer
+from distmerge.actors import Load, Pool, answer, device_name
 from distmerge.coordinator import Source
 from distmerge.errors import CapacityError, WorkerDiedError, WorkerTimeoutError
 from distmerge.methods.contract import PRETRAINED
@@ -12,6 +13,7 @@ from distmerge.spec import ImageCounts, ModelFiles, RayConfig
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
 CONFIG = RayConfig(timeout_s=60.0)
+TWO = CONFIG.model_copy(update={"actors": 2})
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +24,7 @@ def source(world: ModelFiles) -> Source:
 
 @pytest.fixture(scope="module")
 def pool(source: Source, ray_local: None) -> Iterator[Pool]:
-    with Pool(source, ["alpha", "beta", PRETRAINED], CONFIG, actors=2) as pool:
+    with Pool(source, Load(["alpha", "beta", PRETRAINED]), TWO) as pool:
         yield pool
 
 
@@ -55,20 +57,43 @@ def test_a_killed_actor_comes_back_with_its_models(pool: Pool) -> None:
 def test_a_group_that_is_not_granted_is_an_error_and_leaves_nothing(source: Source) -> None:
     import ray
 
-    config = RayConfig(timeout_s=1.0, actor_cpus=1000.0)
+    config = RayConfig(timeout_s=1.0, actor_cpus=4.0)
+    others = placement_group([{"CPU": 1.0}])
+    ray.get(others.ready(), timeout=30)
     free = ray.available_resources().get("CPU")
-    with (
-        pytest.raises(CapacityError, match=r"1 actors of .*1000.* were not granted in 1 s"),
-        Pool(source, ["alpha"], config, actors=1),
-    ):
+    said = r"no task actor was granted in 1 s .*: 1 actors of {'CPU': 4.0}; free now"
+    with pytest.raises(CapacityError, match=said), Pool(source, Load(["alpha"]), config):
         pass
     assert ray.available_resources().get("CPU") == free
+    remove_placement_group(others)
+
+
+def test_a_cluster_that_can_never_hold_an_actor_is_refused_at_once(source: Source) -> None:
+    config = RayConfig(actor_cpus=1000.0)
+    with pytest.raises(CapacityError, match="0 fit"), Pool(source, Load(["alpha"]), config):
+        pass
 
 
 def test_an_actor_that_cannot_start_says_why(source: Source) -> None:
     broken = source.files.model_copy(update={"tower": source.files.tower.with_name("absent.json")})
     with (
         pytest.raises(WorkerDiedError, match=r"alpha.*: the actor is lost: .*absent\.json"),
-        Pool(Source(broken, ImageCounts(), transductive=False), ["alpha"], CONFIG, actors=1),
+        Pool(Source(broken, ImageCounts(), transductive=False), Load(["alpha"]), CONFIG),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ("config", "gpus", "device"),
+    [
+        (RayConfig(), 0.0, "cpu"),
+        (RayConfig(), None, "cpu"),
+        (RayConfig(), 0.25, "cuda:0"),
+        (RayConfig(), 1.0, "cuda:0"),
+        (RayConfig(device="cpu"), 1.0, "cpu"),
+    ],
+)
+def test_a_granted_gpu_is_used_unless_it_is_only_counted(
+    config: RayConfig, gpus: float | None, device: str
+) -> None:
+    assert device_name(config, gpus) == device

@@ -130,7 +130,7 @@ def test_a_cluster_that_is_too_small_is_an_error(
 ) -> None:
     path = written(world, tmp_path, ray={"actors": 99, "trial_gpus": 1})
     message = failure(capsys, "sweep", str(path))
-    assert "ray.actors: 99 actors of 1 CPU each; 4 fit" in message
+    assert "ray.actors: 99 actors of 1 CPU on one node each; 4 fit" in message
     assert "a trial asks for 1 CPU, 1 GPU" in message
 
 

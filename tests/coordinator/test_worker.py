@@ -5,20 +5,21 @@ import pytest
 import torch
 
 from distmerge.coordinator import (
+    Asked,
     FeatureBlock,
-    MergePoint,
     TaskWorker,
     point_gradient,
 )
 from distmerge.errors import CapacityError, CheckpointError
 from distmerge.methods.contract import PRETRAINED, Point
-from distmerge.methods.losses import mean_entropy
+from distmerge.methods.losses import Teacher, mean_entropy
 from distmerge.models import load_state
 from distmerge.run import Session
 from distmerge.spec import ModelFiles
 from distmerge.taskvectors import Selection, selected
 from tests.coordinator.draws import DRAW, START, TASKS, untaught
 from tests.coordinator.sessions import session_of, source_of
+from tests.world import TASK_NAMES
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +82,22 @@ def test_facts_are_those_of_the_models_own_checkpoint(
     assert (facts.logits.argmax(1) == task.select.labels).mean() > 0.9
 
 
-def test_a_model_that_is_not_pinned_is_named(worker: TaskWorker, session: Session) -> None:
+def test_models_that_do_not_fit_together_take_turns(world: ModelFiles, session: Session) -> None:
+    worker, roomy = (TaskWorker(source_of(world), TASK_NAMES[:3], at_once=n) for n in (2, None))
+    (key,) = (k for k in session.digests.keys if k[:3] == ("gamma", "gamma", "select"))
+    assert worker.info().models == ("alpha", "beta")
+    (there,), (expected,) = worker.blocks(key, 16), roomy.blocks(key, 16)
+    assert worker.info().models == ("beta", "gamma")
+    np.testing.assert_array_equal(there.features, expected.features)
+
+
+def test_a_model_that_another_worker_had_is_pinned_when_it_is_asked_for(
+    world: ModelFiles, session: Session
+) -> None:
+    worker = TaskWorker(source_of(world), ["alpha"])
     (key,) = (k for k in session.digests.keys if k[:3] == ("beta", "beta", "select"))
-    with pytest.raises(KeyError, match="beta"):
-        list(worker.blocks(key, 16))
+    list(worker.blocks(key, 16))
+    assert worker.info().models == ("alpha", "beta")
 
 
 def test_a_missing_checkpoint_is_named(world: ModelFiles) -> None:
@@ -102,8 +115,9 @@ def test_a_worker_without_its_gpu_does_not_start(world: ModelFiles) -> None:
 
 def test_a_worker_computes_the_gradient_of_its_tasks(worker: TaskWorker, session: Session) -> None:
     teachers = untaught(["gamma", "alpha"], DRAW)
-    found = worker.gradient(MergePoint(None, START, {}), DRAW, mean_entropy, teachers)
     point = Point(session.vectors, START)
+    asked = Asked.of(point, DRAW, mean_entropy, untaught(TASKS, DRAW))
+    found = worker.gradient(asked, [*teachers], {})
     expected = point_gradient(session.material, point, DRAW, mean_entropy, teachers)
     assert found.loss == expected.loss
     assert torch.equal(found.coefficients, expected.coefficients)
@@ -111,14 +125,27 @@ def test_a_worker_computes_the_gradient_of_its_tasks(worker: TaskWorker, session
 
 def test_a_worker_thins_the_task_vectors_out_as_asked(worker: TaskWorker, session: Session) -> None:
     selection, teachers = Selection(density=0.2), untaught(TASKS, DRAW)
-    found = worker.gradient(MergePoint(selection, START, {}), DRAW, mean_entropy, teachers)
     point = Point(selected(session.vectors, selection), START)
+    asked = Asked.of(point, DRAW, mean_entropy, teachers)
+    found = worker.gradient(asked, TASKS, {})
     expected = point_gradient(session.material, point, DRAW, mean_entropy, teachers)
     assert torch.equal(found.coefficients, expected.coefficients)
 
 
-def test_a_worker_without_vectors_has_no_gradient(world: ModelFiles) -> None:
+def test_a_worker_without_vectors_has_no_gradient(world: ModelFiles, session: Session) -> None:
+    point = Point(session.vectors, START)
+    asked = Asked.of(point, DRAW, mean_entropy, untaught(TASKS, DRAW))
     with pytest.raises(AssertionError, match="started without task vectors"):
-        TaskWorker(source_of(world), []).gradient(
-            MergePoint(None, START, {}), DRAW, mean_entropy, untaught(TASKS, DRAW)
-        )
+        TaskWorker(source_of(world), []).gradient(asked, TASKS, {})
+
+
+def test_each_task_is_taught_by_its_own_model(session: Session) -> None:
+    taught = {
+        task: Teacher(torch.full((DRAW.size,), place), torch.rand(DRAW.size))
+        for place, task in enumerate(TASKS)
+    }
+    asked = Asked.of(Point(session.vectors, START), DRAW, mean_entropy, taught)
+    last, first = asked.teachers([TASKS[-1], TASKS[0]]).items()
+    assert (last[0], first[0]) == (TASKS[-1], TASKS[0])
+    assert torch.equal(last[1].labels, taught[TASKS[-1]].labels)
+    assert torch.equal(first[1].confidence, taught[TASKS[0]].confidence)

@@ -39,7 +39,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> ModelFiles:
 @pytest.fixture(scope="session")
 def undisturbed(models: ModelFiles) -> Iterator[Undisturbed]:
     """The study of every fault, run once without any."""
-    with _short_folder() as folder:
+    with short_folder() as folder:
         cache = folder / "cache"
         sweep = Sweep(folder, models, {"DISTMERGE_CACHE": str(cache)})
         try:
@@ -56,7 +56,7 @@ def new_sweep(models: ModelFiles, undisturbed: Undisturbed) -> Iterator[NewSweep
     with ExitStack() as stack:
 
         def make(*, cold: bool = False, **changes: Any) -> Sweep:
-            folder = stack.enter_context(_short_folder())
+            folder = stack.enter_context(short_folder())
             cache = folder / "cache" if cold else undisturbed.cache
             sweep = Sweep(folder, models, {"DISTMERGE_CACHE": str(cache)}, **changes)
             stack.callback(sweep.end)
@@ -66,7 +66,7 @@ def new_sweep(models: ModelFiles, undisturbed: Undisturbed) -> Iterator[NewSweep
 
 
 @contextmanager
-def _short_folder() -> Iterator[Path]:
+def short_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="dm-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 

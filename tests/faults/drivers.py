@@ -53,8 +53,8 @@ class Sweep:
         self.folder = folder
         self.results, self._file = folder / "results", folder / "study.yaml"
         self._log = folder / "log"
-        self._environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-        self._environment |= {"RAY_TMPDIR": str(folder), **environment}
+        self.environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+        self.environment |= {"RAY_TMPDIR": str(folder), **environment}
         self._driver: subprocess.Popen[bytes] | None = None
         self._family: set[int] = set()
         self._change({**content_of(files, self.results), **standard, **changes})
@@ -74,7 +74,7 @@ class Sweep:
             self._driver = subprocess.Popen(
                 [*command, sys.executable, "jobs/sweep.py", str(self._file)],
                 cwd=ROOT,
-                env={**self._environment, **environment},
+                env={**self.environment, **environment},
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )

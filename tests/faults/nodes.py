@@ -1,8 +1,9 @@
 """A Ray cluster of several nodes in a process of its own, which drains and removes them.
 
-``python -m tests.faults.nodes CPUS CPUS ...`` starts a head without cores and a node with each
-number, prints the head's address, and obeys lines on standard input: ``drain RAYLET`` and
-``remove RAYLET``, by the process id of a node's raylet. It ends with its input.
+``python -m tests.faults.nodes NODE NODE ...`` starts a head without cores and a node for each
+CPUS or CPUS,GPUS, prints the head's address, and obeys lines on standard input: ``add NODE``,
+``drain RAYLET`` and ``remove RAYLET``, by the process id of a node's raylet. It ends with its
+input.
 """
 
 import os
@@ -49,10 +50,10 @@ class Nodes(NamedTuple):
 
 
 @contextmanager
-def nodes(folder: str, *cpus: int) -> Iterator[Nodes]:
+def nodes(folder: str, *each: object) -> Iterator[Nodes]:
     """Hold a cluster; its files lie in ``folder``, whose path is short."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.nodes", *map(str, cpus)],
+        [sys.executable, "-m", "tests.faults.nodes", *map(str, each)],
         cwd=ROOT,
         env={**os.environ, "RAY_TMPDIR": folder},
         stdin=subprocess.PIPE,
@@ -87,7 +88,7 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
-def _serve(cpus: list[int]) -> None:
+def _serve(each: list[str]) -> None:
     from ray._raylet import GcsClient  # type: ignore[attr-defined]  # it is Cython
     from ray.cluster_utils import Cluster
 
@@ -98,17 +99,17 @@ def _serve(cpus: list[int]) -> None:
         "_system_config": _SYSTEM,
     }
     cluster = Cluster(initialize_head=True, head_node_args=head)
-    by_raylet = {
-        _raylet(node): node
-        for node in (
-            cluster.add_node(num_cpus=number, object_store_memory=_STORE_BYTES) for number in cpus
-        )
-    }
+    by_raylet = dict(_added(cluster, offer) for offer in each)
     cluster.wait_for_nodes()
     _say(cluster.address)
     for line in sys.stdin:
-        action, raylet = line.split()
-        node = by_raylet[int(raylet)]
+        action, argument = line.split()
+        if action == "add":
+            by_raylet |= [_added(cluster, argument)]
+            cluster.wait_for_nodes()
+            _say("added")
+            continue
+        node = by_raylet[int(argument)]
         if action == "drain":
             _say(_drain(GcsClient(address=cluster.address), node))
         else:
@@ -116,9 +117,13 @@ def _serve(cpus: list[int]) -> None:
             _say("removed")
 
 
-def _raylet(node: Any) -> int:
-    pid: int = node.all_processes["raylet"][0].process.pid
-    return pid
+def _added(cluster: Any, offer: str) -> tuple[int, Any]:
+    """Add a node; give its raylet's process id with it."""
+    cpus, _, gpus = offer.partition(",")
+    node = cluster.add_node(
+        num_cpus=int(cpus), num_gpus=int(gpus or 0), object_store_memory=_STORE_BYTES
+    )
+    return node.all_processes["raylet"][0].process.pid, node
 
 
 def _drain(client: Any, node: Any) -> str:
@@ -134,4 +139,4 @@ def _drain(client: Any, node: Any) -> str:
 
 
 if __name__ == "__main__":
-    _serve([int(number) for number in sys.argv[1:]])
+    _serve(sys.argv[1:])

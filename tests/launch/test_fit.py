@@ -52,12 +52,15 @@ def test_a_study_that_fits_has_no_problem(study: Study) -> None:
 @pytest.mark.parametrize(
     ("ray", "message"),
     [
-        ({"actor_gpus": 16.0}, r"an actor asks for 1 CPU, 16 GPU on one node; no kind of worker"),
-        ({"trial_cpus": 65.0}, r"a trial asks for 65 CPU on one node; no kind of worker offers"),
+        ({"actor_gpus": 16.0}, r"1 actors of 1 CPU, 16 GPU on one node each; 0 fit"),
+        (
+            {"trial_cpus": 65.0},
+            r"a trial asks for 65 CPU, 1 GPU on one node; the cluster has 144 CPU",
+        ),
         ({"actors": 19, "actor_gpus": 1.0}, r"largest size .*19 actors .* 18 fit"),
         (
             {"actors": 18, "actor_gpus": 1.0, "trial_gpus": 1.0, "gradient": "actors"},
-            r"18 actors of 1 CPU, 1 GPU each; 17 fit beside a trial",
+            r"18 actors of 1 CPU, 1 GPU on one node each; 17 fit beside a trial",
         ),
     ],
 )

@@ -3,10 +3,11 @@ from typing import Any
 
 import pytest
 
+from distmerge.actors import Place
 from distmerge.coordinator import FeatureKey
 from distmerge.spec import ModelFiles
 from distmerge.sweep.estimate import fact_bytes, size_text
-from distmerge.sweep.footprint import memory, num_parameters, spread
+from distmerge.sweep.footprint import memory, num_parameters
 from distmerge.sweep.inputs import read_inputs
 from tests.coordinator.sessions import session_of, source_of
 from tests.sweep.studies import study_of
@@ -15,7 +16,7 @@ from tests.world import TOWER
 
 def test_the_parameters_are_those_of_the_bank(world: ModelFiles) -> None:
     bank = session_of(world).vectors
-    assert num_parameters(read_inputs(source_of(world))) == bank.layout.num_parameters
+    assert num_parameters(read_inputs(source_of(world)).config) == bank.layout.num_parameters
 
 
 def test_the_bytes_of_facts_are_those_of_the_arrays(world: ModelFiles) -> None:
@@ -32,9 +33,9 @@ def test_an_actor_of_several_models_and_thinned_vectors_need_more(
 ) -> None:
     inputs = read_inputs(source_of(world))
     study = study_of(world, tmp_path, pipelines=[{"stages": ["ties"]}])
-    rows = {
-        row[0]: row[2] for row in memory(study, inputs, num_tasks=3, num_actors=2, keys=()).rows
-    }
+    places = [Place("a", models=("alpha", "gamma")), Place("b", models=("beta",))]
+    held = memory(study, inputs, source_of(world), places=places, keys=())
+    rows = {row[0]: row[2] for row in held.rows}
     assert str(rows["per actor"]).startswith("2 models and")
     assert "the thinned vectors of ties" in str(rows["per trial"])
 
@@ -42,7 +43,7 @@ def test_an_actor_of_several_models_and_thinned_vectors_need_more(
 def rows_of(world: ModelFiles, folder: Path, **changes: Any) -> dict[object, tuple[object, ...]]:
     study, inputs = study_of(world, folder, **changes), read_inputs(source_of(world))
     keys = session_of(world).digests.keys
-    held = memory(study, inputs, num_tasks=3, num_actors=None, keys=keys)
+    held = memory(study, inputs, source_of(world), places=(), keys=keys)
     return {row[0]: row[1:] for row in held.rows}
 
 
@@ -62,12 +63,6 @@ def test_one_process_holds_all_facts_but_layers(world: ModelFiles, tmp_path: Pat
     held += max(f.layers.nbytes for f in facts)
     assert rows_of(world, tmp_path, ray=False)["facts"][0] == size_text(held)
     assert "facts" not in rows_of(world, tmp_path)
-
-
-def test_actors_go_to_the_emptiest_node_that_has_room() -> None:
-    nodes = {"a": {"CPU": 3.0}, "b": {"CPU": 1.0}, "c": {"GPU": 1.0}}
-    placed = spread([("k",), ("l",), ("m",), ("n",), ("o",)], {"CPU": 1.0}, nodes)
-    assert placed == {"a": [("k",), ("m",), ("n",)], "b": [("l",)], "c": []}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import torch
 from distmerge.errors import CheckpointError, ConfigError, DataError
 from distmerge.models import load_state, save_state
 from distmerge.spec import ModelFiles
-from distmerge.sweep.prepare import device_name, limit_threads, prepare, study_source
+from distmerge.sweep.prepare import limit_threads, prepare, study_source
 from tests.sweep.studies import NUM_RUNS, study_of
 
 
@@ -57,11 +57,6 @@ def test_a_transductive_study_adapts_on_its_report_images(
     prepared = prepare(study_of(world, tmp_path, protocol="transductive"), refuse)
     for task in prepared.material.tasks:
         assert task.adapt is task.report.samples
-
-
-@pytest.mark.parametrize(("gpus", "device"), [(0.0, "cpu"), (0.25, "cuda:0"), (1.0, "cuda:0")])
-def test_a_granted_gpu_is_used(gpus: float, device: str) -> None:
-    assert device_name(gpus) == device
 
 
 def test_threads_follow_the_cores_asked_for() -> None:

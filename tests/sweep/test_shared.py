@@ -34,7 +34,7 @@ def shared(
     world: ModelFiles, tmp_path_factory: pytest.TempPathFactory, ray_local: None
 ) -> Iterator[Shared]:
     prepared = prepared_of(world, tmp_path_factory.mktemp("results"), actors=2)
-    with cluster() as total, shared_facts(prepared, total, silent) as shared:
+    with cluster(), shared_facts(prepared, silent) as (shared, _):
         yield shared
 
 
@@ -74,13 +74,14 @@ def test_a_cluster_that_is_too_small_is_refused_before_anything_starts(
     prepared = prepared_of(world, tmp_path, actors=50)
     with (
         pytest.raises(CapacityError, match="50 actors"),
-        shared_facts(prepared, {"CPU": 4.0}, silent),
+        shared_facts(prepared, silent),
     ):
         pass
 
 
 def test_a_study_keeps_its_layout(shared: Shared) -> None:
-    assert shared.config == RayConfig(timeout_s=60.0, actors=2)
+    none = {"actor_gpus": 0.0, "trial_gpus": 0.0}  # as in the cluster of these tests
+    assert shared.config == RayConfig(timeout_s=60.0, actors=2, **none)
 
 
 WRITING_S = 20.0

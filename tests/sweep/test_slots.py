@@ -32,7 +32,7 @@ def trials(count: int) -> list[Trial]:
 
 def scheduler_of(room: int) -> FreeForWaiting:
     """Give a scheduler for a study that says how many trials there are at a time."""
-    return FreeForWaiting(Slots(RayConfig(max_concurrent=room, trial_cpus=0.01), actors=0))
+    return FreeForWaiting(Slots(RayConfig(max_concurrent=room, trial_cpus=0.01), actors=()))
 
 
 def test_runs_ask_for_their_processes_in_their_order() -> None:
@@ -59,12 +59,12 @@ def test_the_process_of_a_run_that_ends_is_for_the_one_that_waits() -> None:
 
 
 def test_as_many_runs_are_wanted_as_the_study_says() -> None:
-    slots = Slots(RayConfig(max_concurrent=30), actors=1)
+    slots = Slots(RayConfig(max_concurrent=30), actors=(1,))
     assert (slots.room, slots.wanted) == (3, 30)
 
 
 def test_one_run_more_than_fits_is_wanted_so_that_a_cluster_can_grow() -> None:
-    slots = Slots(RayConfig(trial_cpus=2), actors=0)
+    slots = Slots(RayConfig(trial_cpus=2), actors=())
     assert (slots.room, slots.wanted) == (2, 3)
 
 
@@ -99,7 +99,7 @@ def test_runs_shorter_than_the_start_of_a_process_have_all_processes_and_no_more
 ) -> None:
     pipeline = Pipeline(stages=("task_arithmetic",), trials=60)
     study = Study.model_validate({"study": "s", "models": {"zoo": "tiny"}, "pipelines": [pipeline]})
-    slots = Slots(RayConfig(max_concurrent=2), actors=0)
+    slots = Slots(RayConfig(max_concurrent=2), actors=())
     searcher = RunSearcher(Search(study, HYPERS, identify, ()), {}, Stop(), slots)
     tune_runs(tune.with_parameters(short_runs(), folder=tmp_path), searcher, tune.Callback())
     names = sorted(path.name for path in tmp_path.iterdir())
