@@ -49,8 +49,11 @@ def sweep_throughput(
     those of ``jobs/sweep.py``, from the command to its leaderboard. Fewer trials of a peer are
     timed, since they do not know of each other.
 
+    The same study is done with ``ray: false`` too: one process, one trial after the other, each on
+    both cores.
+
     Peers: a Python process per trial, which reads the features of the individual models from the
-    disk (the row with the target) or has to compute them; a trial of Ray Tune with an actor for
+    disk (the rows with a target) or has to compute them; a trial of Ray Tune with an actor for
     each individual model.
 
     Raises:
@@ -89,6 +92,21 @@ def sweep_throughput(
             peer_s=alone.wall_s / len(values),
             note=f"{ours.work_s:.3f} s of work per trial, {CORES} at a time",
         )
+        here = _sweep(
+            _study(files, folder / "here", trials, images, ray=False),
+            {**environment, "OMP_NUM_THREADS": str(CORES)},
+        )
+        _agree(ours.scores, here.scores)
+        yield Row(
+            f"sweep of {trials} trials without Ray, per trial",
+            here.seen.wall_s / trials,
+            peer="a process per trial",
+            peer_s=alone.wall_s / len(values),
+            target=10.0,
+            ours_peak_bytes=here.seen.peak_bytes,
+            peer_peak_bytes=alone.peak_bytes,
+            note=f"{here.work_s:.3f} s of work per trial, one at a time",
+        )
         unknown = _inputs(study, folder / "none")
         computing = _processes("alone", unknown, values[:1], environment)
         yield Row(
@@ -110,7 +128,7 @@ def sweep_throughput(
         )
 
 
-def _study(files: ModelFiles, folder: Path, trials: int, images: int) -> Path:
+def _study(files: ModelFiles, folder: Path, trials: int, images: int, *, ray: bool = True) -> Path:
     pipeline = {
         "stages": ["task_arithmetic"],
         "trials": trials,
@@ -124,6 +142,7 @@ def _study(files: ModelFiles, folder: Path, trials: int, images: int) -> Path:
         "sampler": "grid",
         "sanity": "off",
         "storage": str(folder),
+        "ray": {} if ray else False,
     }
     path = folder.with_suffix(".yaml")
     path.write_text(json.dumps(study))  # JSON is YAML
@@ -166,8 +185,13 @@ def _command(kind: str, inputs: Path, values: Sequence[float]) -> list[str]:
 
 def _same(ours: Mapping[float, float], peer: Seen) -> None:
     for said in peer.said:
-        for value, score in json.loads(said.splitlines()[-1]).items():
-            assert abs(ours[float(value)] - score) < 1e-6, (value, ours[float(value)], score)
+        scores = json.loads(said.splitlines()[-1])
+        _agree(ours, {float(value): score for value, score in scores.items()})
+
+
+def _agree(ours: Mapping[float, float], theirs: Mapping[float, float]) -> None:
+    for value, score in theirs.items():
+        assert abs(ours[value] - score) < 1e-6, (value, ours[value], score)
 
 
 def _note(ours: _Sweep, few: _Sweep, alone: Seen, peers: int) -> str:

@@ -14,7 +14,7 @@ from distmerge.errors import CheckpointError
 from distmerge.spec import Selection
 from distmerge.static.files import ModelFile
 from distmerge.static.tally import Aggregate, Tally, Votes
-from distmerge.static.threshold import INFINITY_BITS, Bits, guessed, kth_largest
+from distmerge.threshold import INFINITY_BITS, Bits, guessed, kth_largest
 
 _BLOCK = 1 << 18  # parameters per step: what a thread works on stays in the cache
 _SAMPLED = 64  # one of so many parameters is looked at to guess a threshold

@@ -9,6 +9,7 @@ from distmerge.taskvectors.bank import TaskVectors
 # Parameters per step on a CPU: the part of the result stays in the cores' caches while every task's
 # vector is read once. On an accelerator a segment is one step, since starting one costs more.
 _CHUNK = 1 << 19
+_CONTRACTED = 1 << 21  # a contraction writes nothing that has to stay there
 
 
 @torch.no_grad()
@@ -59,15 +60,15 @@ def contract(
 
 def _merge_chunks(bank: TaskVectors, coefficients: Tensor, out: Tensor) -> None:
     """Add task after task to a part of the result that is in the cache."""
-    columns = coefficients.double().T.tolist()
+    columns, vectors = coefficients.double().T.tolist(), bank.vectors.unbind()
     rounded = torch.empty(_CHUNK, dtype=bank.base.dtype) if out.dtype != bank.base.dtype else None
     for segment, column in zip(bank.layout.segments, columns, strict=True):
         for start in range(segment.start, segment.stop, _CHUNK):
             stop = min(start + _CHUNK, segment.stop)
             part = out[start:stop] if rounded is None else rounded[: stop - start]
-            part.copy_(bank.base[start:stop])
-            for vector, coefficient in zip(bank.vectors, column, strict=True):
-                part.add_(vector[start:stop], alpha=coefficient)
+            total = bank.base[start:stop]
+            for vector, coefficient in zip(vectors, column, strict=True):
+                total = torch.add(total, vector[start:stop], alpha=coefficient, out=part)
             if rounded is not None:
                 out[start:stop] = part
 
@@ -83,15 +84,17 @@ def _merge_segments(bank: TaskVectors, coefficients: Tensor, out: Tensor) -> Non
 
 def _contract_chunks(bank: TaskVectors, gradient: Tensor) -> Tensor:
     """Take every task's product with a part of the gradient that is in the cache."""
-    columns = []
+    columns, vectors = [], bank.vectors.unbind()
     for segment in bank.layout.segments:
-        sums = [0.0] * len(bank.tasks)
-        for start in range(segment.start, segment.stop, _CHUNK):
-            part = slice(start, min(start + _CHUNK, segment.stop))
-            for task, vector in enumerate(bank.vectors):
-                sums[task] += torch.dot(vector[part].to(gradient.dtype), gradient[part]).item()
-        columns.append(sums)
-    return torch.tensor(columns, dtype=torch.float64).T.contiguous()
+        edges = range(segment.start, segment.stop, _CONTRACTED)
+        parts = [slice(start, min(start + _CONTRACTED, segment.stop)) for start in edges]
+        products = [
+            torch.dot(vector[part].to(gradient.dtype), gradient[part])
+            for part in parts
+            for vector in vectors
+        ]
+        columns.append(torch.stack(products).double().view(len(parts), -1).sum(dim=0))
+    return torch.stack(columns, dim=1)
 
 
 def _contract_segments(bank: TaskVectors, gradient: Tensor) -> Tensor:

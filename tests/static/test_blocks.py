@@ -8,7 +8,7 @@ from distmerge.spec import Selection
 from distmerge.static import blocks
 from distmerge.static.blocks import Models, in_threads
 from distmerge.static.files import model_files
-from distmerge.static.threshold import Bits, Span, guessed
+from distmerge.threshold import Bits, Span, guessed
 from tests.static.models import SHAPES, states, write
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from distmerge.static.threshold import INFINITY_BITS, Bits, Span, guessed, kth_largest
+from distmerge.threshold import INFINITY_BITS, Bits, Span, guessed, kth_largest
 
 
 def in_blocks(values: np.ndarray, size: int = 7) -> Iterator[Bits]:
@@ -18,7 +18,7 @@ def in_blocks(values: np.ndarray, size: int = 7) -> Iterator[Bits]:
     values=arrays(
         np.float32,
         st.integers(1, 40),
-        elements=st.floats(0, 2.0**100, width=32) | st.sampled_from([0.0, 1.0, 1.5]),
+        elements=st.floats(0, 2.0**100, width=32) | st.sampled_from([0.0, 1.0, 1.5, float("inf")]),
     ),
     data=st.data(),
 )

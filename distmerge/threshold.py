@@ -23,7 +23,7 @@ class Span(NamedTuple):
     high: int
 
 
-_FINITE = Span(0, INFINITY_BITS)
+_ALL = Span(0, 1 << 31)
 
 
 def guessed(sample: Bits, share: float) -> Span:
@@ -39,15 +39,13 @@ def guessed(sample: Bits, share: float) -> Span:
     if places:
         sample.partition(places)
     return Span(
-        int(sample[low]) if low >= 0 else _FINITE.low,
-        int(sample[high]) + 1 if high < len(sample) else _FINITE.high,
+        int(sample[low]) if low >= 0 else _ALL.low,
+        int(sample[high]) + 1 if high < len(sample) else _ALL.high,
     )
 
 
-def kth_largest(
-    blocks: Callable[[], Iterable[Bits]], rank: int, guess: Span = _FINITE
-) -> np.float32:
-    """Give the ``rank``-th largest of finite floats that are not negative.
+def kth_largest(blocks: Callable[[], Iterable[Bits]], rank: int, guess: Span = _ALL) -> np.float32:
+    """Give the ``rank``-th largest of floats that are not negative.
 
     One pass where a guess is right and narrow, at most three otherwise, by counting: whatever the
     numbers are, equal ones included, the result is exact and the memory the same.
@@ -62,8 +60,8 @@ def kth_largest(
         above, counts, shift = _counted(blocks(), span)
         reached = above + np.cumsum(counts[::-1])
         if not above < rank <= reached[-1]:
-            assert span != _FINITE, "the rank is among the numbers, and they are finite"
-            span = _FINITE
+            assert span != _ALL, "the rank is among the numbers"
+            span = _ALL
             continue
         place = len(counts) - 1 - int(np.searchsorted(reached, rank))
         low = span.low + (place << shift)
