@@ -55,6 +55,7 @@ def place_actors(config: RayConfig, load: Load, nodes: Nodes) -> tuple[Place, ..
     memory, so that GPUs of one kind differ by one model at most. Where all models together need
     more memory than there is, an actor has more models than it holds at a time, and loads them in
     turn. With ``gradient: actors`` the actors live beside the trials, and one trial must still fit.
+    With ``autoscaled`` nothing is known of the nodes to come: all actors are asked for, anywhere.
 
     Args:
         config: the layout, as ``for_cluster`` decided it.
@@ -64,6 +65,12 @@ def place_actors(config: RayConfig, load: Load, nodes: Nodes) -> tuple[Place, ..
     Raises:
         CapacityError: lists what the cluster lacks for the study's actors and trials.
     """
+    if config.autoscaled:
+        place = Place("", at_once=_at_once(config, load, {}))
+        if place.at_once == 0:
+            raise CapacityError(_no_room(config, load))
+        count = min(config.actors or len(load.models), len(load.models))
+        return settled(load.models, [place] * count)
     kept = _beside_a_trial(config, nodes) if config.gradient == "actors" else nodes
     places = [*_places(config, load, kept)]
     wanted = config.actors or min(max(len(places), 1), len(load.models))
@@ -80,7 +87,7 @@ def settled(models: Sequence[str], places: Sequence[Place]) -> tuple[Place, ...]
     A model without a place goes to the one with fewest; then the fullest give to the emptiest.
     Places that are full are passed over as long as another has room.
     """
-    held = [[m for m in place.models if m in models] for place in places]
+    held = [[m for m in place.models if m in models][: place.at_once] for place in places]
     homeless = [m for m in models if not any(m in there for there in held)]
     for model in homeless:
         _emptiest(held, places).append(model)
@@ -94,9 +101,29 @@ def settled(models: Sequence[str], places: Sequence[Place]) -> tuple[Place, ...]
 
 def num_trials(config: RayConfig, actors: int, total: Resources) -> int:
     """Give how many trials fit at a time beside so many actors; one at least, on its way."""
-    held = {name: actors * amount for name, amount in actor_resources(config).items()}
-    left = {name: amount - held.get(name, 0) for name, amount in total.items()}
+    left = _left(total, actor_resources(config), actors)
     return max(1, _copies(trial_resources(config), left))
+
+
+def in_the_way(config: RayConfig, actors: Mapping[str, int], nodes: Nodes) -> tuple[str, ...]:
+    """Give which nodes must lose an actor so that one trial fits somewhere, a name per actor.
+
+    None if it fits already; nor where the last actor would have to go.
+
+    Args:
+        config: the layout, as ``for_cluster`` decided it.
+        actors: how many there are on each node.
+        nodes: by name, what the nodes offer in all.
+    """
+    each, trial = actor_resources(config), trial_resources(config)
+    ways = [
+        (name,) * gone
+        for name, node in nodes.items()
+        for gone in range(actors.get(name, 0) + 1)
+        if _copies(trial, _left(node, each, actors.get(name, 0) - gone))
+    ]
+    found = min(ways, key=len, default=())
+    return found if len(found) < sum(actors.values()) else ()
 
 
 def actor_resources(config: RayConfig, kind: str = "") -> dict[str, float]:
@@ -145,17 +172,20 @@ def _gpu_memory(config: RayConfig, node: Resources) -> int | None:
 
 
 def _beside_a_trial(config: RayConfig, nodes: Nodes) -> Nodes:
-    """Give what is left once a trial is on the node where that costs the fewest actors."""
+    """Give what is left once a trial is where that costs the fewest actors, on a large node."""
     each, trial = actor_resources(config), trial_resources(config)
-
-    def left(node: Resources) -> Resources:
-        return {name: amount - trial.get(name, 0) for name, amount in node.items()}
 
     fitting = [name for name, node in nodes.items() if _copies(trial, node)]
     if not fitting:
         return nodes  # which is a problem of its own
-    cheapest = min(fitting, key=lambda n: _copies(each, nodes[n]) - _copies(each, left(nodes[n])))
-    return {n: left(node) if n == cheapest else node for n, node in nodes.items()}
+    left = {name: _left(nodes[name], trial) for name in fitting}
+    after = {name: _copies(each, left[name]) for name in fitting}
+    best = min(fitting, key=lambda n: (_copies(each, nodes[n]) - after[n], -after[n]))
+    return {**nodes, best: left[best]}
+
+
+def _left(offered: Resources, each: Resources, count: int = 1) -> Resources:
+    return {name: amount - count * each.get(name, 0) for name, amount in offered.items()}
 
 
 def _resources(cpus: float, gpus: float | None) -> dict[str, float]:
@@ -193,11 +223,15 @@ def _lacking(config: RayConfig, load: Load, nodes: Nodes) -> Iterator[str]:
         yield f"ray.trial_cpus, ray.trial_gpus: {asks}; the cluster has {_has(nodes)}"
     able = [node for node in nodes.values() if _copies(actor_resources(config), node)]
     if able and all(_at_once(config, load, node) == 0 for node in able):
-        gib = (load.actor + load.model) / 2**30
-        yield (
-            f"ray.actor_gpus: {config.actor_gpus:g}: a model and its activations need {gib:.1f} "
-            f"GiB, and no GPU offers that to an actor; give actors a larger share, or lower block"
-        )
+        yield _no_room(config, load)
+
+
+def _no_room(config: RayConfig, load: Load) -> str:
+    gib = (load.actor + load.model) / 2**30
+    return (
+        f"ray.actor_gpus: {config.actor_gpus:g}: a model and its activations need {gib:.1f} GiB, "
+        "and no GPU offers that to an actor; give actors a larger share, or lower block"
+    )
 
 
 def _too_few(
@@ -217,6 +251,7 @@ def _trials_too_large(config: RayConfig, load: Load, nodes: Nodes) -> Iterator[s
     if not share:
         return
     together = max(1, math.floor(1 / share + _CEILING))
+    together = min(together, config.max_concurrent or together)
     for kind in dict.fromkeys(gpu_kind(node) for node in nodes.values() if node.get("GPU")):
         node = next(n for n in nodes.values() if n.get("GPU") and gpu_kind(n) == kind)
         memory = _gpu_memory(config, node)

@@ -18,7 +18,14 @@ from ray.util.placement_group import PlacementGroup, placement_group, remove_pla
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from distmerge.actors.cluster import nodes
-from distmerge.actors.placement import Load, Place, actor_resources, place_actors, settled
+from distmerge.actors.placement import (
+    Load,
+    Place,
+    actor_resources,
+    in_the_way,
+    place_actors,
+    settled,
+)
 from distmerge.coordinator import Source, TaskWorker, WorkerInfo
 from distmerge.errors import CapacityError, WorkerDiedError, WorkerTimeoutError
 from distmerge.spec import RayConfig
@@ -110,6 +117,7 @@ class Pool:
 
         Who was away for a while loses its models to the others, and is given some when it is back.
         Where nodes have come, further actors are reserved; each has models once it is granted.
+        Where nodes have left and no trial fits beside the actors any more, one does again.
         """
         now = time.monotonic()
         if now - self._looked_at < LOOK_S:
@@ -117,6 +125,8 @@ class Pool:
         self._looked_at = now
         self._reserve_more()
         self._look(now)
+        if self._config.gradient == "actors" and not self._config.autoscaled:
+            self._make_room()
         return self._settle()
 
     @property
@@ -138,10 +148,8 @@ class Pool:
 
     def close(self) -> None:
         """Stop the actors and give the reservations back; safe to call twice."""
-        for seat in self._seats:
-            ray.kill(seat.actor)
-            remove_placement_group(seat.group)
-        self._seats.clear()
+        while self._seats:
+            self._give_back(self._seats[-1])
         self.members.clear()
 
     def _take(self, place: Place) -> None:
@@ -149,7 +157,7 @@ class Pool:
         group = placement_group(
             [actor_resources(self._config, place.kind)],
             strategy="STRICT_PACK",
-            _soft_target_node_id=place.node,
+            _soft_target_node_id=place.node or None,
         )
         self._seats.append(_Seat(group, self._start(group, place), place))
 
@@ -159,33 +167,45 @@ class Pool:
         Raises:
             CapacityError: none is.
         """
-        patient, end = (time.monotonic() + s for s in self._waits)
+        start, longest_s = time.monotonic(), self._config.timeout_s
         while not all(seat.is_granted for seat in self._seats):
             self._look(time.monotonic())
             some = any(seat.is_granted for seat in self._seats)
-            if time.monotonic() > (patient if some else end):
+            patience_s = min(self._config.start_timeout_s, longest_s) if some else longest_s
+            if time.monotonic() - start > patience_s:
                 break
             time.sleep(0.05)
         self._settle()
         if not self.members:
             raise CapacityError(
-                f"no task actor was granted in {self._config.timeout_s:g} s (ray.timeout_s); "
+                f"no task actor was granted in {longest_s:g} s (ray.timeout_s); "
                 f"{self.missing}free now: {ray.available_resources()}"
             )
 
-    @property
-    def _waits(self) -> tuple[float, float]:
-        return min(self._config.start_timeout_s, self._config.timeout_s), self._config.timeout_s
-
     def _reserve_more(self) -> None:
+        some = self._config.model_copy(update={"actors": None})  # if not all of them fit yet
         try:
-            places = place_actors(self._config, self._load, nodes())
+            places = place_actors(some, self._load, nodes())[: self._config.actors]
         except CapacityError:
             return  # nodes have left
         if (count := len(places) - len(self._seats)) > 0:
             taken = Counter(seat.place.node for seat in self._seats)
             for place in [*_without(places, taken)][:count]:
                 self._take(place._replace(models=()))
+
+    def _make_room(self) -> None:
+        """Give back what keeps every trial from fitting; what is not granted would take it next."""
+        there = Counter(seat.place.node for seat in self._seats if seat.is_granted)
+        leaving = Counter(in_the_way(self._config, there, nodes()))
+        for seat in [*self._seats] if leaving else []:
+            if not seat.is_granted or leaving[seat.place.node] > 0:
+                leaving[seat.place.node] -= seat.is_granted
+                self._give_back(seat)
+
+    def _give_back(self, seat: _Seat) -> None:
+        self._seats.remove(seat)
+        ray.kill(seat.actor)
+        remove_placement_group(seat.group)
 
     def _look(self, now: float) -> None:
         """See whose reservation stands, and where."""

@@ -1,6 +1,6 @@
 """Whether a study's actors and trials fit a cluster that is not up yet."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from distmerge.actors import Load, for_cluster, place_actors
@@ -36,23 +36,25 @@ def fit(study: Study, layout: Layout) -> Fit:
     load = Load([f"model {number}" for number in range(models)])
     at_most = largest(layout, config)
     config = for_cluster(config, at_most)
+    there = config.model_copy(update={"autoscaled": False})  # all nodes that may come
     try:
-        actors = len(place_actors(config, load, at_most))
+        actors = len(place_actors(there, load, at_most))
     except CapacityError as error:
         return Fit([f"at the largest size {error}"], [])
     notes = [f"study {study.study}: {models} models, {actors} actors at the largest size"]
-    try:
-        place_actors(config, load, _nodes((kind, kind.smallest) for kind in layout.kinds))
-    except CapacityError:
-        notes.append("no worker that is always up has room for it: raise min_workers")
+    if not config.autoscaled:
+        notes += _too_few_at_first(config, load, layout)
     return Fit([], notes)
 
 
 def num_models(study: Study) -> int:
-    """Give how many models the actors pin, with the pretrained one; 1 if the zoo is not built."""
+    """Give how many models the actors pin, with the pretrained one; 1 if the zoo is not built.
+
+    Those of unseen tasks are among them: their own accuracy is what others are compared with.
+    """
     models = study.models
     listed = models if isinstance(models, ModelFiles) else zoo_files(models.zoo)
-    return 1 + (len(listed.tasks) - len(study.unseen) if listed else 0)
+    return 1 + (len(listed.tasks) if listed else 0)
 
 
 def largest(layout: Layout, config: RayConfig) -> Nodes:
@@ -64,6 +66,14 @@ def largest(layout: Layout, config: RayConfig) -> Nodes:
         left -= count
         counts.append((kind, count))
     return _nodes(counts)
+
+
+def _too_few_at_first(config: RayConfig, load: Load, layout: Layout) -> Iterator[str]:
+    try:
+        place_actors(config, load, _nodes((kind, kind.smallest) for kind in layout.kinds))
+    except CapacityError:
+        text = "no worker that is always up has room for it: raise min_workers, or set"
+        yield f"{text} ray.autoscaled: true"
 
 
 def _nodes(counts: Iterable[tuple[NodeKind, int]]) -> Nodes:

@@ -128,6 +128,9 @@ class RayConfig(Frozen):
     device: Literal["cuda", "cpu"] = "cuda"
     """What a GPU is to the process that is granted it; cpu: GPUs are counted and not used, which
     rehearses a layout on machines without them."""
+    autoscaled: bool = False
+    """Whether nodes are started when they are asked for: room is waited for, up to `timeout_s`,
+    where a cluster that has too little would refuse."""
     max_concurrent: Count | None = None
     """Trials at a time; null: as many as fit."""
     gradient: Literal["trial", "actors"] = "trial"
@@ -141,6 +144,18 @@ class RayConfig(Frozen):
     start_timeout_s: float = Field(default=60.0, gt=0, le=1e7)
     """Longest wait for room for a trial while none runs; then the sweep stops and names what is
     missing. Longer where an autoscaler replaces nodes."""
+
+    @model_validator(mode="after")
+    def _says_what_cannot_be_seen(self) -> "RayConfig":
+        asked = {"actor_gpus": self.actor_gpus, "trial_gpus": self.trial_gpus}
+        asked |= {"actors": self.actors} if self.gradient == "actors" else {}
+        unsaid = [name for name, value in asked.items() if value is None]
+        if self.autoscaled and unsaid:
+            raise ValueError(
+                f"autoscaled: true, and no {', '.join(unsaid)}; say how many, since the nodes are "
+                "not there to be looked at"
+            )
+        return self
 
 
 def _models_form(value: object) -> str:

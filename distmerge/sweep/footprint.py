@@ -49,7 +49,8 @@ def actor_bytes(study: Study, source: Source, config: AnyTower, layout: RayConfi
     if layout.gradient == "trial":
         return forward
     images = _images_of_tasks(study, source, config)
-    return bank + max(forward, 2 * model + training_bytes(config, images))
+    held = bank + max(forward, 2 * model + training_bytes(config, images))
+    return held + (bank - model if _thinned(study) else 0)
 
 
 def trial_bytes(study: Study, source: Source, config: AnyTower) -> int:
@@ -80,6 +81,8 @@ def memory(
     config = inputs.config
     model, bank = _model_and_bank(study, source, config)
     trial = trial_bytes(study, source, config)
+    thinned = _thinned(study)
+    vectors = f", the thinned vectors of {' and '.join(thinned)}" if thinned else ""
     rows: list[Row] = [("model", size_text(model), f"{num_parameters(config):,} parameters")]
     if isinstance(study.ray, RayConfig):
         beside = actor_bytes(study, source, config, study.ray)
@@ -87,16 +90,14 @@ def memory(
         what = f"{pinned} {'model' if pinned == 1 else 'models'} and the activations"
         what += f" {_counted(config, study.block)}"
         if study.ray.gradient == "actors":
-            what += ", task vectors, gradient"
+            what += f", task vectors, gradient{vectors}"
         rows.append(("per actor", size_text(pinned * model + beside), what))
     rounded = "" if study.bank == "float32" else f" in {study.bank}"
     shared = "shared by all trials of a node"
     if isinstance(study.ray, RayConfig) and study.ray.trial_gpus:
         shared += "; each trial copies it to its GPU"
     shown = _images_of_tasks(study, source, config) or study.block
-    thinned = _thinned(study)
-    in_trial = f", the thinned vectors of {' and '.join(thinned)}" if thinned else ""
-    what = f"merged model, gradient{in_trial}, activations {_counted(config, shown)}"
+    what = f"merged model, gradient{vectors}, activations {_counted(config, shown)}"
     rows += [
         ("per trial", size_text(trial), what),
         ("per node", size_text(bank), f"task vectors{rounded} and base, {shared}"),

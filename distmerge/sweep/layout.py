@@ -95,6 +95,8 @@ def placement_rows(
         gpus = f"{resources.get('GPU', 0):g} {gpu_kind(resources)}".strip()
         cpus = f"{resources.get('CPU', 0):g}"
         yield f"{address} {name[:6]}", cpus, gpus, "; ".join(groups) or "none"
+    coming = [_pinned(place) for place in places if place.node not in nodes]
+    yield from [("nodes to come", "", "", "; ".join(coming))] if coming else []
     total = Counter[str]()
     for node in nodes.values():
         total.update(node.resources)

@@ -145,6 +145,7 @@ class Shared:
     vectors: Any
     features: FeatureRefs
     members: tuple[Member, ...]
+    """The task actors at the start; the recorder knows who is there now."""
     recorder: Writer
 
 
@@ -176,11 +177,11 @@ def shared_facts(prepared: Prepared, report: Report) -> Iterator[tuple[Shared, P
             pool = Pool(prepared.source, load, config, arrays=arrays if stays else None)
             stack.enter_context(pool)
             report(f"{len(pool.members)} actors pin {len(load.models)} models")
-            infos = pool.infos()
+            started, infos = tuple(pool.members), pool.infos()
             features |= streamed_features(
                 pool, missing, prepared.features, config, block=prepared.study.block, report=report
             )
-            _note_restarts(pool.members, infos)
+            _note_restarts(started, infos)
         if not stays:
             stack.close()  # trials read the bank alone; the actors' cores are theirs now
             pool = None
@@ -218,7 +219,8 @@ def open_session(shared: Shared, device: str) -> Session:
     features = FeatureBank(shared.features, config.timeout_s)
     models: IndividualModels = LocalModels(material, features)
     if shared.members:
-        roster = Roster(shared.members, shared.recorder.members)
+        there = answer(shared.recorder.members(), config.timeout_s, "the writer of results")
+        roster = Roster(there or shared.members, shared.recorder.members)
         models = RayModels(features, roster, names, config.timeout_s)
     return Session(shared.study, material, bank, shared.digests, models)
 

@@ -183,9 +183,8 @@ class Watch(DriverOnly, tune.Callback):  # type: ignore[misc]  # Ray is untyped
     def _refuse_to_wait(self) -> None:
         config = self._shared.config
         idle_s = time.monotonic() - self._idle_since
-        if idle_s <= config.start_timeout_s or (
-            idle_s <= config.timeout_s and _is_starting(config)
-        ):
+        limit_s = config.timeout_s if config.autoscaled else config.start_timeout_s
+        if idle_s <= limit_s or (idle_s <= config.timeout_s and _is_starting(config)):
             return
         self._fail(
             CapacityError(

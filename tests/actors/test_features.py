@@ -77,7 +77,9 @@ def expected(source: Source, key: FeatureKey, block: int) -> list[np.ndarray]:
     return [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
 
 
-@pytest.mark.parametrize("actors", [1, 2, 3])
+@pytest.mark.parametrize(
+    "actors", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(3, marks=pytest.mark.slow)]
+)
 def test_streamed_features_equal_those_of_this_process_bit_for_bit(
     actors: int, source: Source, digests: Digests, tmp_path: Path
 ) -> None:
@@ -95,7 +97,7 @@ def test_streamed_features_equal_those_of_this_process_bit_for_bit(
             np.testing.assert_array_equal(store.load(key).features, features)
 
 
-@pytest.mark.parametrize("actors", [2, 3])
+@pytest.mark.parametrize("actors", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_crossed_facts_equal_those_of_this_process_bit_for_bit(
     actors: int, files: ModelFiles, source: Source, tmp_path: Path
 ) -> None:

@@ -32,7 +32,11 @@ def session(files: ModelFiles) -> Session:
     return session_of(files)
 
 
-@pytest.fixture(scope="module", params=[1, 2, 3], ids=lambda actors: f"{actors} actors")
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(3, marks=pytest.mark.slow)],
+    ids=lambda actors: f"{actors} actors",
+)
 def models(
     request: pytest.FixtureRequest,
     session: Session,

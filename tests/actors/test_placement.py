@@ -8,6 +8,7 @@ from distmerge.actors.placement import (
     Place,
     actor_resources,
     for_cluster,
+    in_the_way,
     num_trials,
     place_actors,
     settled,
@@ -61,6 +62,13 @@ def test_there_is_an_actor_per_model_or_as_many_as_fit(
     config: RayConfig, nodes: Nodes, expected: int
 ) -> None:
     assert len(pinned(config, nodes)) == expected
+
+
+@pytest.mark.parametrize("names", ["ab", "ba"])
+def test_the_trial_beside_the_actors_leaves_them_spread_whatever_the_order(names: str) -> None:
+    nodes: Nodes = {name: {"CPU": {"a": 2.0, "b": 1.0}[name]} for name in names}
+    found = pinned(RayConfig(gradient="actors"), nodes, Load(MODELS[:2]))
+    assert sorted(found) == [("a", 1), ("b", 1)]
 
 
 def test_eight_models_are_spread_one_per_gpu_over_four_nodes() -> None:
@@ -173,6 +181,7 @@ def test_trials_that_would_not_fit_a_gpu_together_are_said() -> None:
     with pytest.raises(CapacityError, match=re.escape(said)):
         place_actors(config, load, {"a": gpus(8.0, "L4"), "b": gpus(8.0, "H100")})
     place_actors(RayConfig(trial_gpus=1 / 3), load, {"a": gpus(8.0, "L4")})
+    place_actors(RayConfig(trial_gpus=0.25, max_concurrent=3), load, {"a": gpus(8.0, "L4")})
 
 
 @pytest.mark.parametrize(
@@ -209,3 +218,44 @@ def test_models_stay_where_they_are_when_an_actor_is_lost_or_comes() -> None:
 def test_an_actor_that_is_full_is_passed_over() -> None:
     there = [Place("a", at_once=1, models=("k",)), Place("b", models=("l", "m"))]
     assert [place.models for place in settled("klmn", there)] == [("k",), ("l", "m", "n")]
+
+
+def test_an_actor_gives_what_it_cannot_hold_to_one_that_comes() -> None:
+    there = [Place("small", at_once=2, models=tuple("klmno")), Place("large", at_once=9)]
+    assert [place.models for place in settled("klmno", there)] == [("k", "l"), ("m", "n", "o")]
+
+
+@pytest.mark.parametrize(
+    ("actors", "nodes", "expected"),
+    [
+        ({"a": 2, "b": 1}, {"a": {"CPU": 2.0}, "b": {"CPU": 2.0}}, ()),
+        ({"a": 2}, {"a": {"CPU": 2.0}}, ("a",)),
+        ({"a": 4, "b": 3}, {"a": {"CPU": 4.0}, "b": {"CPU": 3.5}}, ("a",)),
+        ({"a": 1}, {"a": {"CPU": 1.0}}, ()),
+        ({"a": 1, "b": 1}, {"a": {"CPU": 1.0}, "b": {"CPU": 1.0}}, ("a",)),
+        ({"a": 1, "lost": 1}, {"a": {"CPU": 2.0}}, ()),
+        ({}, {}, ()),
+    ],
+)
+def test_actors_leave_until_one_trial_fits_and_one_of_them_stays(
+    actors: dict[str, int], nodes: Nodes, expected: tuple[str, ...]
+) -> None:
+    assert in_the_way(RayConfig(gradient="actors"), actors, nodes) == expected
+
+
+def test_as_few_actors_leave_as_a_trial_needs() -> None:
+    config = RayConfig(gradient="actors", actor_gpus=0.5, trial_gpus=1.0, trial_cpus=2.0)
+    nodes = {"a": gpus(2.0, cpus=5.0), "b": gpus(1.0, cpus=4.0)}
+    assert in_the_way(config, {"a": 4, "b": 2}, nodes) == ("a", "a")
+
+
+def test_actors_of_nodes_to_come_go_anywhere() -> None:
+    config = RayConfig(autoscaled=True, actors=3, actor_gpus=1, trial_gpus=1, gpu_memory_gb=16)
+    places = place_actors(config, Load(MODELS, 6 * GIB), {})
+    assert [(place.node, place.at_once, len(place.models)) for place in places] == [
+        ("", 2, 3),
+        ("", 2, 3),
+        ("", 2, 2),
+    ]
+    with pytest.raises(CapacityError, match=r"a model .* need 20\.0 GiB"):
+        place_actors(config, Load(MODELS, 20 * GIB), {})

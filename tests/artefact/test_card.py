@@ -43,7 +43,9 @@ def run(code: str, folder: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("folder", [ROUTED, "tinting+surgery"], indirect=True)
+@pytest.mark.parametrize(
+    "folder", [ROUTED, pytest.param("tinting+surgery", marks=pytest.mark.slow)], indirect=True
+)
 def test_the_cards_first_example_runs_without_ray(folder: Path) -> None:
     code = examples(folder)[0]
     assert len(code.splitlines()) <= 10
@@ -52,7 +54,9 @@ def test_the_cards_first_example_runs_without_ray(folder: Path) -> None:
     assert "alpha " in output
 
 
-@pytest.mark.parametrize("folder", [ROUTED, "tinting+surgery"], indirect=True)
+@pytest.mark.parametrize(
+    "folder", [ROUTED, pytest.param("tinting+surgery", marks=pytest.mark.slow)], indirect=True
+)
 def test_the_cards_second_example_gives_the_towers_features_in_plain_open_clip(
     folder: Path,
 ) -> None:

@@ -129,7 +129,27 @@ def test_actors_that_compute_gradients_follow_the_nodes(
             assert cluster.tell("add 1") == "added"
             sweep.wait_for_line("2 of 2 actors are there: ")
             assert sweep.exit_code() == 0, sweep.said()
-        rows = final_rows(sweep.study.storage)
+        assert_nearly_same(final_rows(sweep.study.storage), here)
+
+
+def test_a_trial_whose_node_is_lost_has_the_room_of_an_actor(
+    eight: ModelFiles, here: pd.DataFrame
+) -> None:
+    """An actor and a trial, and two actors; then an actor and a trial; then as before."""
+    with sweep_of(eight, gradient="actors", actors=3) as sweep:
+        with nodes(str(sweep.folder), 2, 2) as cluster:
+            sweep.start(RAY_ADDRESS=cluster.address, RAY_TMPDIR="")
+            sweep.wait_for_state()
+            raylet = parent(cluster.workers(TRIAL)[-1])
+            assert cluster.tell(f"remove {raylet}") == "removed"
+            sweep.wait_for_line("1 of 1 actors are there: ")
+            assert cluster.tell("add 2") == "added"
+            sweep.wait_for_line("3 of 3 actors are there: ")
+            assert sweep.exit_code() == 0, sweep.said()
+        assert_nearly_same(final_rows(sweep.study.storage), here)
+
+
+def assert_nearly_same(rows: pd.DataFrame, here: pd.DataFrame) -> None:
     same = [name for name in rows if name != "value"]
     pd.testing.assert_frame_equal(rows[same], here[same])
     assert rows["value"].to_numpy() == pytest.approx(here["value"].to_numpy(), abs=1e-3)

@@ -39,14 +39,14 @@ def asking(study: Study, **ray: Any) -> Study:
     return study.model_copy(update={"ray": study.ray.model_copy(update=ray)})  # type: ignore[union-attr]
 
 
-def test_the_merged_models_and_the_pretrained_one_are_counted(study: Study) -> None:
-    assert num_models(study) == 3
+def test_all_models_and_the_pretrained_one_are_counted(study: Study) -> None:
+    assert num_models(study) == 4
 
 
 def test_a_study_that_fits_has_no_problem(study: Study) -> None:
     found = fit(asking(study, actor_gpus=1.0, trial_gpus=0.5), LAYOUT)
     assert found.problems == []
-    assert found.notes[0] == "study mine: 3 models, 3 actors at the largest size"
+    assert found.notes[0] == "study mine: 4 models, 4 actors at the largest size"
 
 
 @pytest.mark.parametrize(
@@ -78,6 +78,13 @@ def test_the_largest_size_keeps_to_the_limit_of_all_workers(study: Study) -> Non
 def test_a_cluster_that_starts_too_small_is_said(study: Study) -> None:
     layout = replace(LAYOUT, kinds=[HEAD, replace(ONE, smallest=0), EIGHT])
     assert "raise min_workers" in fit(study, layout).notes[-1]
+
+
+def test_a_study_that_waits_for_nodes_may_start_with_none(study: Study) -> None:
+    layout = replace(LAYOUT, kinds=[HEAD, replace(ONE, smallest=0), EIGHT])
+    waiting = asking(study, autoscaled=True, actor_gpus=1.0, trial_gpus=1.0)
+    assert fit(waiting, layout) == ([], ["study mine: 4 models, 4 actors at the largest size"])
+    assert fit(asking(waiting, actor_gpus=16.0), layout).problems
 
 
 def test_a_study_without_ray_needs_no_cluster(study: Study) -> None:

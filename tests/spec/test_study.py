@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -85,3 +86,16 @@ def test_seeds_beyond_their_column_are_refused() -> None:
     assert repeated(seed=2**63 - 2, repeats=2).seeds[-1] == 2**63 - 1
     with pytest.raises(ValidationError, match=r"seed \+ repeats - 1: got 9223372036854775808"):
         repeated(seed=2**63 - 2, repeats=3)
+
+
+@pytest.mark.parametrize(
+    ("ray", "unsaid"),
+    [
+        ({}, "no actor_gpus, trial_gpus;"),
+        ({"actor_gpus": 1.0, "trial_gpus": 0.0, "gradient": "actors"}, "no actors;"),
+    ],
+)
+def test_what_nodes_to_come_offer_is_said(ray: dict[str, Any], unsaid: str) -> None:
+    with pytest.raises(ValidationError, match=f"autoscaled: true, and {unsaid}"):
+        RayConfig(autoscaled=True, **ray)
+    assert RayConfig(autoscaled=True, actor_gpus=1.0, trial_gpus=1.0).autoscaled

@@ -40,6 +40,15 @@ def test_an_actor_of_several_models_and_thinned_vectors_need_more(
     assert "the thinned vectors of ties" in str(rows["per trial"])
 
 
+def test_actors_that_compute_gradients_thin_vectors_too(world: ModelFiles, tmp_path: Path) -> None:
+    plain, thinned = (
+        rows_of(world, tmp_path, ray={"gradient": "actors"}, pipelines=[{"stages": [stage]}])
+        for stage in ("adamerging", "ties")
+    )
+    assert "the thinned vectors of ties" in str(thinned["per actor"][1])
+    assert thinned["per actor"][0] != plain["per actor"][0]
+
+
 def rows_of(world: ModelFiles, folder: Path, **changes: Any) -> dict[object, tuple[object, ...]]:
     study, inputs = study_of(world, folder, **changes), read_inputs(source_of(world))
     keys = session_of(world).digests.keys

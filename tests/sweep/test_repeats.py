@@ -111,7 +111,7 @@ def test_more_repeats_of_a_finished_study_run_those_alone(
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_local", "result")
-@pytest.mark.parametrize("slots", [1, 3])
+@pytest.mark.parametrize("slots", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_repeats_on_ray_give_the_rows_of_this_process(
     slots: int, study: Study, world: ModelFiles, tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 import ray
 import torch
 
-from distmerge.actors import cluster
+from distmerge.actors import Member, RayModels, cluster
 from distmerge.errors import CapacityError
 from distmerge.run import references
 from distmerge.spec import ModelFiles, RayConfig
@@ -91,6 +92,14 @@ NEWS = Told("r", "adamerging", Standing("coefficients", 1, 2), ())
 def write(_recorder: Any) -> None:
     """Take as long as a storage that does not answer."""
     time.sleep(WRITING_S)
+
+
+def test_a_trial_that_starts_late_knows_the_actors_of_now(shared: Shared) -> None:
+    before, now = Member("lost", ("alpha",)), Member("there", ("alpha",))
+    shared.recorder.show([now])
+    models = open_session(replace(shared, members=(before,)), "cpu").models
+    assert isinstance(models, RayModels)
+    assert models.roster.members == (now,)
 
 
 def test_a_request_to_stop_does_not_wait_behind_a_write(shared: Shared) -> None:

@@ -17,8 +17,11 @@ pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
 
 @pytest.mark.parametrize(
     "layout",
-    [{"actors": 1}, {"actors": 2, "gradient": "actors"}, {"actors": 3, "max_concurrent": 1}],
-    ids=["one actor", "two actors that compute gradients", "three actors"],
+    [
+        pytest.param({"actors": 1}, marks=pytest.mark.slow, id="one actor"),
+        pytest.param({"actors": 2, "gradient": "actors"}, id="two actors that compute gradients"),
+        pytest.param({"actors": 3, "max_concurrent": 1}, marks=pytest.mark.slow, id="three actors"),
+    ],
 )
 def test_a_sweep_on_ray_gives_the_rows_of_this_process(
     layout: dict[str, object],
