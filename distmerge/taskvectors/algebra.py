@@ -6,10 +6,9 @@ from torch import Tensor
 
 from distmerge.taskvectors.bank import TaskVectors
 
-# Parameters per step on a CPU: the part of the result stays in the cores' caches while every task's
+# Parameters per step on a CPU: the part of the result stays in the last cache while every task's
 # vector is read once. On an accelerator a segment is one step, since starting one costs more.
-_CHUNK = 1 << 19
-_CONTRACTED = 1 << 21  # a contraction writes nothing that has to stay there
+_CHUNK = 1 << 21
 
 
 @torch.no_grad()
@@ -86,8 +85,8 @@ def _contract_chunks(bank: TaskVectors, gradient: Tensor) -> Tensor:
     """Take every task's product with a part of the gradient that is in the cache."""
     columns, vectors = [], bank.vectors.unbind()
     for segment in bank.layout.segments:
-        edges = range(segment.start, segment.stop, _CONTRACTED)
-        parts = [slice(start, min(start + _CONTRACTED, segment.stop)) for start in edges]
+        edges = range(segment.start, segment.stop, _CHUNK)
+        parts = [slice(start, min(start + _CHUNK, segment.stop)) for start in edges]
         products = [
             torch.dot(vector[part].to(gradient.dtype), gradient[part])
             for part in parts

@@ -14,7 +14,6 @@ from distmerge.spec import ModelFiles
 from distmerge.taskvectors import Layout, TaskVectors, contract, merge, merge_groups, task_vectors
 from distmerge.taskvectors.algebra import (
     _CHUNK,
-    _CONTRACTED,
     _contract_segments,
     _merge_chunks,
     _merge_segments,
@@ -120,7 +119,7 @@ def test_a_contraction_equals_the_slow_contraction(
     torch.testing.assert_close(ours, slow, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("size", [_CHUNK - 1, _CHUNK, 2 * _CHUNK + 3, _CONTRACTED + 3])
+@pytest.mark.parametrize("size", [_CHUNK - 1, _CHUNK, 2 * _CHUNK + 3])
 def test_a_tensor_longer_than_a_chunk_is_merged_and_contracted_whole(size: int) -> None:
     bank = bank_of(0, 2, shapes={"small": torch.Size([3]), "large": torch.Size([size])})
     coefficients = random_like(bank, 0)
