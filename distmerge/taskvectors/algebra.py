@@ -83,16 +83,15 @@ def _merge_segments(bank: TaskVectors, coefficients: Tensor, out: Tensor) -> Non
 
 def _contract_chunks(bank: TaskVectors, gradient: Tensor) -> Tensor:
     """Take every task's product with a part of the gradient that is in the cache."""
-    columns, vectors = [], bank.vectors.unbind()
+    columns = []
     for segment in bank.layout.segments:
+        products = []
         edges = range(segment.start, segment.stop, _CHUNK)
-        parts = [slice(start, min(start + _CHUNK, segment.stop)) for start in edges]
-        products = [
-            torch.dot(vector[part].to(gradient.dtype), gradient[part])
-            for part in parts
-            for vector in vectors
-        ]
-        columns.append(torch.stack(products).double().view(len(parts), -1).sum(dim=0))
+        for start in edges:
+            part = slice(start, min(start + _CHUNK, segment.stop))
+            own = gradient[part]
+            products += [torch.dot(v.to(own.dtype), own) for v in bank.vectors[:, part].unbind()]
+        columns.append(torch.stack(products).double().view(len(edges), -1).sum(dim=0))
     return torch.stack(columns, dim=1)
 
 
