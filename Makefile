@@ -46,7 +46,7 @@ format: $(READY)  ## rewrite the code in the project's format
 	$(BIN)/ruff check --fix .
 
 golden: $(READY)  ## rewrite tests/golden (commit it alone)
-	DISTMERGE_GOLDEN=write $(BIN)/python -m pytest -q tests/test_golden.py tests/sweep/test_plan.py -m "not slow"
+	DISTMERGE_GOLDEN=write $(BIN)/python -m pytest -q tests/test_golden.py tests/sweep/plan/test_plan.py -m "not slow"
 
 smoke-vit-b32: $(READY)  ## eight full-size ViT-B/32 end to end on the CPU; needs 6 GB of disk
 	$(BIN)/python -m benchmarks.smoke_vit_b32

@@ -12,7 +12,7 @@ import optuna
 from benchmarks.rows import Row
 from distmerge.methods import HYPERS
 from distmerge.spec import Pipeline, RayConfig, RunConfig, Study, digest
-from distmerge.sweep.search import Search
+from distmerge.sweep.search.search import Search
 
 FIRST, LAST = 100, 1000
 """The trials at which a sweep is looked at."""

@@ -45,8 +45,11 @@ def imported_names(module: Path) -> Iterator[str]:
 
 
 def mirror(module: Path) -> Path:
-    """Give where a module's tests lie; a method's folder has one test file."""
+    """Give where a module's tests lie: at the same path, or a folder's in one test file."""
     folders = module.relative_to(SOURCE).parts
+    beside = ROOT / "tests" / Path(*folders[:-1])
+    if len(folders) > 2 and beside.is_dir():
+        return beside / f"test_{module.stem}.py"
     named = folders[1] if len(folders) > 2 else module.name
     parent = ROOT / "tests" / folders[0] if len(folders) > 1 else ROOT / "tests"
     return parent / f"test_{Path(named).stem}.py"

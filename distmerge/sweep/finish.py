@@ -6,7 +6,7 @@ import pandas as pd
 
 from distmerge.artefact import CORRECTIONS, MODEL, OWN, ROUTER
 from distmerge.results import REFERENCES
-from distmerge.sweep.folder import StoredRun, beside_tower, model_files
+from distmerge.sweep.export.folder import StoredRun, beside_tower, model_files
 from distmerge.sweep.prepare import Loaded, Prepared
 from distmerge.sweep.trial import recipe_name
 

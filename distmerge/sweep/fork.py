@@ -13,9 +13,9 @@ from distmerge.methods import HYPERS
 from distmerge.results import REFERENCES, Metric, RunRecord, RunStore, picture_name
 from distmerge.run import run_id
 from distmerge.spec import RunConfig, Study, search_space
-from distmerge.sweep.current import current_config
-from distmerge.sweep.history import StoredRows
-from distmerge.sweep.samplers import may_suggest
+from distmerge.sweep.search.current import current_config
+from distmerge.sweep.search.history import StoredRows
+from distmerge.sweep.search.samplers import may_suggest
 from distmerge.sweep.trial import recipe_name
 
 

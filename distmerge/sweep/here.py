@@ -18,9 +18,9 @@ from distmerge.methods.contract import PRETRAINED, Model
 from distmerge.results import record_rows
 from distmerge.run import Session, reference_config, references, run, run_id
 from distmerge.spec import RunConfig, Study
-from distmerge.sweep.export import write_model
+from distmerge.sweep.export.export import write_model
+from distmerge.sweep.export.folder import StoredRun, described
 from distmerge.sweep.finish import stored_run
-from distmerge.sweep.folder import StoredRun, described
 from distmerge.sweep.gate import check_sanity
 from distmerge.sweep.prepare import (
     Loaded,

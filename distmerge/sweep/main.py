@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from distmerge.results import RunStore
-    from distmerge.sweep.desk import Desk
     from distmerge.sweep.finish import Best
     from distmerge.sweep.prepare import Prepared
+    from distmerge.sweep.progress.desk import Desk
 
 
 class SweepResult(NamedTuple):
@@ -52,9 +52,9 @@ def run_sweep(study: Study, console: Console, parent: str | None = None) -> Swee
     from distmerge.methods import HYPERS
     from distmerge.results import RunStore
     from distmerge.sweep.changes import check_unchanged
-    from distmerge.sweep.event_files import check_tensorboard
     from distmerge.sweep.fork import check_parent
-    from distmerge.sweep.lease import refuse_second
+    from distmerge.sweep.progress.event_files import check_tensorboard
+    from distmerge.sweep.progress.lease import refuse_second
     from distmerge.sweep.signals import terminable
 
     if study.tensorboard:
@@ -72,12 +72,12 @@ def run_sweep(study: Study, console: Console, parent: str | None = None) -> Swee
 def _sweep(study: Study, console: Console, parent: str | None, store: "RunStore") -> SweepResult:
     from distmerge.results import leaderboard
     from distmerge.sweep.changes import record_study
-    from distmerge.sweep.current import current_rows
-    from distmerge.sweep.desk import watched
     from distmerge.sweep.finish import save_best
-    from distmerge.sweep.lease import lease
     from distmerge.sweep.prepare import prepare
+    from distmerge.sweep.progress.desk import watched
+    from distmerge.sweep.progress.lease import lease
     from distmerge.sweep.recorded import record_inputs
+    from distmerge.sweep.search.current import current_rows
 
     prepared = prepare(study, partial(_report, console))
     with lease(store, study.study), watched(store, study) as desk:
@@ -103,7 +103,7 @@ def _forked(prepared: "Prepared", parent: str, console: Console) -> "Prepared":
 
 
 def _run(prepared: "Prepared", console: Console, desk: "Desk") -> int:
-    from distmerge.sweep.board import Board
+    from distmerge.sweep.progress.board import Board
 
     def report(line: str) -> None:
         _report(console, line)

@@ -39,10 +39,10 @@ from distmerge.spec import (
     run_config,
     search_space,
 )
-from distmerge.sweep.history import past_runs, stored_rows
 from distmerge.sweep.inputs import read_inputs
 from distmerge.sweep.known import known_place, remember
-from distmerge.sweep.search import Search
+from distmerge.sweep.search.history import past_runs, stored_rows
+from distmerge.sweep.search.search import Search
 from distmerge.tasks import Role
 from distmerge.taskvectors import TaskVectors, last_layer
 from distmerge.zoo import build_zoo, cache_root

@@ -5,11 +5,11 @@ from functools import partial
 
 from distmerge.coordinator import LocalModels, local_features
 from distmerge.run import Session, references
-from distmerge.sweep.board import Board
 from distmerge.sweep.gate import check_sanity
-from distmerge.sweep.journal import Journal
 from distmerge.sweep.prepare import Loaded, Prepared, Report
-from distmerge.sweep.rungs import rungs_reader
+from distmerge.sweep.progress.board import Board
+from distmerge.sweep.progress.journal import Journal
+from distmerge.sweep.search.rungs import rungs_reader
 from distmerge.sweep.trial import Done, Recorder, attempt, ended
 
 

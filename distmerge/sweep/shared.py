@@ -37,14 +37,14 @@ from distmerge.errors import WorkerDiedError, WorkerTimeoutError
 from distmerge.methods.contract import IndividualModels
 from distmerge.run import Session
 from distmerge.spec import RayConfig, RunConfig, Study
-from distmerge.sweep.footprint import study_load
-from distmerge.sweep.journal import Journal
-from distmerge.sweep.logs import note
+from distmerge.sweep.plan.footprint import study_load
 from distmerge.sweep.prepare import Prepared, Report
-from distmerge.sweep.rungs import Seen, rungs_reader
-from distmerge.sweep.steps import Told
+from distmerge.sweep.progress.journal import Journal
+from distmerge.sweep.progress.logs import note
+from distmerge.sweep.progress.steps import Told
+from distmerge.sweep.search.rungs import Seen, rungs_reader
+from distmerge.sweep.search.unfinished import Unfinished
 from distmerge.sweep.trial import Done, Recorder
-from distmerge.sweep.unfinished import Unfinished
 from distmerge.taskvectors import BankArrays, mapped_vectors
 
 _STOP = "stop"  # calls that do not wait behind writes

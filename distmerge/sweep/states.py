@@ -4,9 +4,9 @@ from typing import Protocol, runtime_checkable
 
 from distmerge.coordinator import Progress
 from distmerge.spec import RunConfig
-from distmerge.sweep.rungs import Seen
-from distmerge.sweep.steps import Told
-from distmerge.sweep.unfinished import Unfinished
+from distmerge.sweep.progress.steps import Told
+from distmerge.sweep.search.rungs import Seen
+from distmerge.sweep.search.unfinished import Unfinished
 
 
 @runtime_checkable

@@ -21,18 +21,18 @@ from distmerge.results import ADAPT, RunRecord, RunStore, suspicions
 from distmerge.run import Session, named_record, run, run_id
 from distmerge.spec import RunConfig, Study
 from distmerge.sweep.advice import advice
-from distmerge.sweep.board import Ended
-from distmerge.sweep.history import scores_at_rungs
-from distmerge.sweep.journal import Journal
-from distmerge.sweep.rungs import Looks, Rungs, Seen, rung_metrics
-from distmerge.sweep.states import States, unobserved, untold
-from distmerge.sweep.steps import Standing, Steps, Told
-from distmerge.sweep.unfinished import (
+from distmerge.sweep.progress.board import Ended
+from distmerge.sweep.progress.journal import Journal
+from distmerge.sweep.progress.steps import Standing, Steps, Told
+from distmerge.sweep.search.history import scores_at_rungs
+from distmerge.sweep.search.rungs import Looks, Rungs, Seen, rung_metrics
+from distmerge.sweep.search.unfinished import (
     Unfinished,
     find_unfinished,
     remove_unfinished,
     write_unfinished,
 )
+from distmerge.sweep.states import States, unobserved, untold
 
 
 class Done(NamedTuple):

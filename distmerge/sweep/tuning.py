@@ -18,15 +18,15 @@ from distmerge.actors import (
     trial_resources,
 )
 from distmerge.run import references
-from distmerge.sweep.board import Board
 from distmerge.sweep.gate import check_sanity
 from distmerge.sweep.prepare import Prepared, Report, limit_threads
-from distmerge.sweep.search import Search, Suggestion
+from distmerge.sweep.progress.board import Board
+from distmerge.sweep.search.search import Search, Suggestion
+from distmerge.sweep.search.unfinished import plain_run, run_of
 from distmerge.sweep.shared import Shared, open_session, shared_facts
 from distmerge.sweep.signals import Stop, asked_to_stop, terminable
 from distmerge.sweep.slots import MOST, FreeForWaiting, Slots
 from distmerge.sweep.trial import Done, attempt, ended
-from distmerge.sweep.unfinished import plain_run, run_of
 from distmerge.sweep.watch import DriverOnly, Watch
 
 

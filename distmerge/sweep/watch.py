@@ -17,12 +17,12 @@ from distmerge.errors import CapacityError, DistmergeError, ResultsError
 from distmerge.run import Session, named_record
 from distmerge.spec import RayConfig
 from distmerge.sweep.advice import advice
-from distmerge.sweep.board import Board, Ended
-from distmerge.sweep.logs import note
-from distmerge.sweep.search import Suggestion
+from distmerge.sweep.progress.board import Board, Ended
+from distmerge.sweep.progress.logs import note
+from distmerge.sweep.progress.steps import TELL_S
+from distmerge.sweep.search.search import Suggestion
 from distmerge.sweep.shared import Shared
 from distmerge.sweep.signals import Stop
-from distmerge.sweep.steps import TELL_S
 from distmerge.sweep.trial import Done, ended
 
 _HALT_S = 20.0  # how long runs may take to save their state when the driver stops

@@ -9,11 +9,11 @@ import pytest
 from distmerge.cli import main
 from distmerge.methods import HYPERS
 from distmerge.results import RunStore
-from distmerge.sweep.account import write_account
-from distmerge.sweep.lease import Holder
+from distmerge.sweep.progress.account import write_account
+from distmerge.sweep.progress.lease import Holder
 from tests.cli.messages import failure
 from tests.report.leaderboards import STUDY, failed, run
-from tests.sweep.test_account import ACCOUNT
+from tests.sweep.progress.test_account import ACCOUNT
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from distmerge.errors import ResultsError
 from distmerge.methods import HYPERS
 from distmerge.results import RunStore
 from distmerge.spec import ModelFiles
-from distmerge.sweep.lease import Holder, lease, refuse_second
+from distmerge.sweep.progress.lease import Holder, lease, refuse_second
 from distmerge.sweep.trial import Recorder, attempt
 from tests.coordinator.sessions import config_of, session_of
 from tests.storage.clients import client

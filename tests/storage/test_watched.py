@@ -4,13 +4,13 @@ import json
 
 from distmerge.methods import HYPERS
 from distmerge.results import RunStore
-from distmerge.sweep.account import write_account
-from distmerge.sweep.event_files import EventFiles
-from distmerge.sweep.logs import logged, note
-from distmerge.sweep.status import sweep_status
-from distmerge.sweep.steps import Point, Standing, Told
+from distmerge.sweep.progress.account import write_account
+from distmerge.sweep.progress.event_files import EventFiles
+from distmerge.sweep.progress.logs import logged, note
+from distmerge.sweep.progress.status import sweep_status
+from distmerge.sweep.progress.steps import Point, Standing, Told
 from tests.storage.server import needs_s3
-from tests.sweep.test_account import ACCOUNT
+from tests.sweep.progress.test_account import ACCOUNT
 
 pytestmark = needs_s3
 

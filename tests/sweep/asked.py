@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from distmerge.methods import HYPERS
 from distmerge.spec import Pipeline, RunConfig, Study, digest
-from distmerge.sweep.history import PastRun
-from distmerge.sweep.search import Search, Suggestion
+from distmerge.sweep.search.history import PastRun
+from distmerge.sweep.search.search import Search, Suggestion
 
 
 def identify(config: RunConfig) -> str:

@@ -7,8 +7,8 @@ from distmerge.methods import HYPERS
 from distmerge.results import RunStore
 from distmerge.spec import ModelFiles, RunConfig
 from distmerge.sweep import export_run, run_sweep
-from distmerge.sweep.current import stored_config
 from distmerge.sweep.finish import Best
+from distmerge.sweep.search.current import stored_config
 from tests.sweep.studies import console, study_of
 
 MERGED = ("ties", "weight_averaging+surgery", "tinting", "tinting+surgery")

@@ -12,10 +12,10 @@ from distmerge.results import RunStore
 from distmerge.spec import ModelFiles, Study
 from distmerge.sweep import plan_lines, run_sweep
 from distmerge.sweep.prepare import Prepared, prepare
-from distmerge.sweep.rungs import rungs_reader
+from distmerge.sweep.search.rungs import rungs_reader
+from distmerge.sweep.search.unfinished import all_unfinished
 from distmerge.sweep.serial import local_session
 from distmerge.sweep.trial import Recorder, attempt
-from distmerge.sweep.unfinished import all_unfinished
 from tests.sweep.studies import ADAPT, console, rows_of, study_of
 
 RATES = {"adamerging.lr": {"log_uniform": [1e-4, 1e-1]}, "adamerging.init": 0.3}

@@ -18,7 +18,7 @@ from distmerge.methods.losses import Teacher, mean_entropy
 from distmerge.results import RunStore
 from distmerge.spec import ModelFiles, load_tower_config
 from distmerge.sweep import export_run, run_sweep
-from distmerge.sweep.plan import plan_lines
+from distmerge.sweep.plan.plan import plan_lines
 from distmerge.tasks import batch_indices
 from tests.coordinator.sessions import session_of
 from tests.sweep.studies import console, rows_of, study_of

@@ -5,7 +5,7 @@ from distmerge.methods import HYPERS
 from distmerge.results import RunStore
 from distmerge.spec import ModelFiles
 from distmerge.sweep import run_sweep
-from distmerge.sweep.rebuild import found
+from distmerge.sweep.export.rebuild import found
 from distmerge.sweep.recorded import recorded_inputs
 from tests.sweep.studies import console, study_of
 

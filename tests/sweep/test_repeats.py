@@ -10,7 +10,7 @@ from distmerge.methods import HYPERS
 from distmerge.results import RunStore
 from distmerge.spec import ModelFiles, Study
 from distmerge.sweep import SweepResult, plan_lines, run_sweep
-from distmerge.sweep.current import stored_config
+from distmerge.sweep.search.current import stored_config
 from tests.sweep.studies import ADAPT, console, rows_of, study_of
 
 LEARNING = {**ADAPT, "adamerging.lr": {"choice": [0.001, 0.01]}}

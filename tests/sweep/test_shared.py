@@ -13,8 +13,8 @@ from distmerge.errors import CapacityError
 from distmerge.run import references
 from distmerge.spec import ModelFiles, RayConfig
 from distmerge.sweep.prepare import Prepared, prepare
+from distmerge.sweep.progress.steps import Standing, Told
 from distmerge.sweep.shared import Shared, open_session, shared_facts
-from distmerge.sweep.steps import Standing, Told
 from distmerge.sweep.trial import Done
 from tests.coordinator.sessions import session_of
 from tests.sweep.studies import study_of

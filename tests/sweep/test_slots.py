@@ -9,7 +9,7 @@ from ray.tune.experiment import Trial
 
 from distmerge.methods import HYPERS
 from distmerge.spec import Pipeline, RayConfig, RunConfig, Study, digest
-from distmerge.sweep.search import Search
+from distmerge.sweep.search.search import Search
 from distmerge.sweep.signals import Stop
 from distmerge.sweep.slots import FreeForWaiting, Slots
 from distmerge.sweep.tuning import RunSearcher, tune_runs

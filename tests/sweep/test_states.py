@@ -1,7 +1,7 @@
 from distmerge.methods import HYPERS
 from distmerge.results import RunStore
+from distmerge.sweep.progress.steps import Standing, Told
 from distmerge.sweep.states import States, untold
-from distmerge.sweep.steps import Standing, Told
 from distmerge.sweep.trial import Recorder
 
 

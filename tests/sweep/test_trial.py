@@ -17,6 +17,7 @@ from distmerge.results import RunStore, Status
 from distmerge.run import named_record
 from distmerge.spec import ModelFiles
 from distmerge.sweep.advice import advice
+from distmerge.sweep.search.unfinished import all_unfinished
 from distmerge.sweep.trial import (
     Done,
     Recorder,
@@ -25,7 +26,6 @@ from distmerge.sweep.trial import (
     ended,
     recipe_name,
 )
-from distmerge.sweep.unfinished import all_unfinished
 from tests.coordinator.sessions import config_of, session_of
 
 DIVERGING: dict[str, float | str] = {

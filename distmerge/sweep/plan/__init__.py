@@ -1,0 +1,1 @@
+"""Takes a study's headers and a cluster; gives what a sweep would do there, and need."""

@@ -1,0 +1,1 @@
+"""Takes what runs tell; gives what people see of a sweep: board, logs, curves, status."""
