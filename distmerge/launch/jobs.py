@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,6 +26,8 @@ _HOW_TO = (
 _STRANGER = {"Authorization": "Bearer none"}
 _TALKATIVE = ("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk")
 _STOP_WAIT_S = "60"  # runs in progress save their state
+_READY_S = 60.0  # how long a head that has just started may take until it takes a job
+_NOT_READY = "No available agent"  # Ray's words
 _END_S, _LOOK_S = 60.0, 0.5
 
 
@@ -102,7 +105,8 @@ class JobCluster:
                     f"or stop it: {self.command('stop', job.submission_id)}"
                 )
         with _asking(self.address, "take the job"):
-            found: str = self._client.submit_job(
+            submit = partial(
+                self._client.submit_job,
                 entrypoint=shlex.join(["python", ENTRY, *arguments]),
                 submission_id=_new_id(study.study, {job.submission_id for job in jobs}),
                 metadata=metadata,
@@ -111,7 +115,7 @@ class JobCluster:
                     "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": _STOP_WAIT_S, **env},
                 },
             )
-            return found
+            return when_ready(submit, _READY_S)
 
     def follow(self, job: str, write: Callable[[str], object]) -> Ended:
         """Write the log of a job as it grows; give how the job ended.
@@ -235,3 +239,19 @@ def _is_own(address: str) -> bool:
         except OSError:
             return False
     return True
+
+
+def when_ready(submit: Callable[[], str], patience_s: float) -> str:
+    """Give what ``submit`` gives, asking again as long as a cluster says it is not ready yet.
+
+    Raises:
+        RuntimeError: it refuses for another reason, or is not ready in ``patience_s``.
+    """
+    end = time.monotonic() + patience_s
+    while True:
+        try:
+            return submit()
+        except RuntimeError as error:
+            if _NOT_READY not in str(error) or time.monotonic() > end:
+                raise
+        time.sleep(_LOOK_S)

@@ -6,7 +6,7 @@ import pytest
 
 from distmerge.errors import CapacityError, ConfigError
 from distmerge.launch import JobCluster
-from distmerge.launch.jobs import _is_own, _new_id
+from distmerge.launch.jobs import _is_own, _new_id, when_ready
 from tests.cluster.hosts import free_port
 
 
@@ -57,3 +57,29 @@ def test_ids_count_up_past_those_that_were_used() -> None:
 )
 def test_an_address_is_this_machines_or_not(address: str, own: bool) -> None:
     assert _is_own(address) == own
+
+
+def test_a_head_that_has_just_started_is_asked_again() -> None:
+    answers = iter(["No available agent to submit job, please try again later."] * 2)
+
+    def submit() -> str:
+        for answer in answers:
+            raise RuntimeError(answer)
+        return "job"
+
+    assert when_ready(submit, 30.0) == "job"
+
+
+@pytest.mark.parametrize(
+    ("answer", "patience_s"), [("No available agent", 0.0), ("a wrong entry point", 30.0)]
+)
+def test_a_refusal_is_not_asked_again_for_ever(answer: str, patience_s: float) -> None:
+    asked = []
+
+    def submit() -> str:
+        asked.append(answer)
+        raise RuntimeError(answer)
+
+    with pytest.raises(RuntimeError, match=answer):
+        when_ready(submit, patience_s)
+    assert len(asked) <= 2

@@ -81,6 +81,7 @@ def test_without_halving_ended_runs_are_done_to_their_end(study: Study, tmp_path
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_local")
+@pytest.mark.slow
 def test_halving_on_ray_one_run_at_a_time_equals_that_of_this_process(
     study: Study, world: ModelFiles, tmp_path: Path
 ) -> None:

@@ -82,6 +82,7 @@ def test_every_method_gives_finite_numbers(storage: Path) -> None:
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_ray_gives_the_same_rows(
     files: ModelFiles, storage: Path, ray_local: None, tmp_path: Path
 ) -> None:

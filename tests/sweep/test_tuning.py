@@ -49,6 +49,7 @@ class Murderer(io.StringIO):
         return super().write(text)
 
 
+@pytest.mark.slow
 def test_a_task_actor_killed_while_it_streams_changes_no_row(
     world: ModelFiles,
     serial: pd.DataFrame,
@@ -75,6 +76,7 @@ def test_a_run_that_fails_on_ray_is_a_row_and_the_sweep_goes_on(
     assert set(rows[rows["method"] == "weight_averaging"]["status"]) == {"ok"}
 
 
+@pytest.mark.slow
 def test_corrupted_and_unseen_suites_on_ray_equal_those_of_this_process(
     world: ModelFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
