@@ -6,6 +6,7 @@ import pickle
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,21 +76,25 @@ def sweep_throughput(
         alone = _processes("alone", given, values, environment)
         ours = _sweep(study, environment)
         _same(ours.scores, alone)
-        yield Row(
+        alone_s = alone.wall_s / len(values)
+        whole = partial(
+            Row,
+            peer="a process per trial",
+            peer_s=alone_s,
+            target=10.0,
+            peer_peak_bytes=alone.peak_bytes,
+        )
+        yield whole(
             f"sweep of {trials} trials, per trial",
             ours.seen.wall_s / trials,
-            peer="a process per trial",
-            peer_s=alone.wall_s / len(values),
-            target=10.0,
             ours_peak_bytes=ours.seen.peak_bytes,
-            peer_peak_bytes=alone.peak_bytes,
             note=_note(ours, few, alone, len(values)),
         )
         yield Row(
             "sweep, per trial once started",
             ours.trial_s,
             peer="a process per trial",
-            peer_s=alone.wall_s / len(values),
+            peer_s=alone_s,
             note=f"{ours.work_s:.3f} s of work per trial, {CORES} at a time",
         )
         here = _sweep(
@@ -97,14 +102,10 @@ def sweep_throughput(
             {**environment, "OMP_NUM_THREADS": str(CORES)},
         )
         _agree(ours.scores, here.scores)
-        yield Row(
+        yield whole(
             f"sweep of {trials} trials without Ray, per trial",
             here.seen.wall_s / trials,
-            peer="a process per trial",
-            peer_s=alone.wall_s / len(values),
-            target=10.0,
             ours_peak_bytes=here.seen.peak_bytes,
-            peer_peak_bytes=alone.peak_bytes,
             note=f"{here.work_s:.3f} s of work per trial, one at a time",
         )
         unknown = _inputs(study, folder / "none")

@@ -5,7 +5,6 @@ One rule decides before a sweep (`--plan`, `cluster check`), at its start and wh
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from typing import NamedTuple
 
 from distmerge.actors.gpus import gpu_bytes, gpu_kind, on_kind
@@ -78,7 +77,7 @@ def place_actors(config: RayConfig, load: Load, nodes: Nodes) -> tuple[Place, ..
     problems += _trials_too_large(config, load, nodes)
     if problems:
         raise CapacityError(problem_list("the cluster is too small for the study", problems))
-    return settled(load.models, [*islice(places, min(wanted, len(load.models)))])
+    return settled(load.models, places[: min(wanted, len(load.models))])
 
 
 def settled(models: Sequence[str], places: Sequence[Place]) -> tuple[Place, ...]:
